@@ -1,0 +1,1 @@
+"""What comes in: validated, stored, answered. `store/` holds time series, `registry/` all that is relational."""

@@ -1,0 +1,21 @@
+"""Time series: one protocol, SQLite embedded or InfluxDB."""
+
+from collectors.store.protocol import (
+    Point,
+    ReadingsRejected,
+    Store,
+    StoreError,
+    StoreMisconfigured,
+    StoreUnavailable,
+    Window,
+)
+
+__all__ = [
+    "Point",
+    "ReadingsRejected",
+    "Store",
+    "StoreError",
+    "StoreMisconfigured",
+    "StoreUnavailable",
+    "Window",
+]

@@ -1,0 +1,139 @@
+"""Settings of the services: from `MAKIBA_*` variables over a file over defaults (12-factor).
+
+The file is `$MAKIBA_CONFIG`, or `makiba.yaml` in the home folder when it is there. Secrets are read from
+variables or from files named by them, never from a URL, and are not shown when settings are printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from makiba.located_yaml import ConfigErrors, Located, Problem, load_located
+from makiba.mqtt import MqttOptions, TlsOptions
+from makiba.words import nearest
+
+PREFIX = "MAKIBA_"
+
+_AsPath = Annotated[Path, BeforeValidator(lambda v: Path(v).expanduser() if isinstance(v, str) else v)]
+_AsInt = Annotated[int, BeforeValidator(lambda v: int(v) if isinstance(v, str) and v.isdigit() else v)]
+_AsSecret = Annotated[SecretStr, BeforeValidator(lambda v: SecretStr(v) if isinstance(v, str) else v)]
+
+
+class Settings(BaseModel):
+    """What the services need to know. Each field is also a variable: `http_port` is `MAKIBA_HTTP_PORT`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    home: _AsPath = Field(
+        default=Path("~/.makiba").expanduser(), description="Folder for databases, keys and logs"
+    )
+    http_host: str = Field(default="127.0.0.1", description="Address the pages are served on")
+    http_port: _AsInt = Field(default=8800, ge=1, le=65535, description="Port of the pages")
+    public_url: str = Field(
+        default="", description="Address that phones use; empty: http://HTTP_HOST:HTTP_PORT"
+    )
+    mqtt_host: str = Field(default="127.0.0.1", description="Broker's address")
+    mqtt_port: _AsInt = Field(default=8883, ge=1, le=65535, description="Broker's port (TLS)")
+    pki: _AsPath | None = Field(
+        default=None, description="Folder with ca.pem and a NAME.pem and NAME.key per service"
+    )
+    store: str = Field(
+        default="", description="sqlite:PATH or influx+http(s)://HOST:PORT/DATABASE; empty: HOME/store.db"
+    )
+    store_user: str = Field(default="", description="InfluxDB 1.x user")
+    store_password: _AsSecret | None = Field(default=None, description="InfluxDB 1.x password")
+    store_token: _AsSecret | None = Field(default=None, description="InfluxDB 2.x token")
+    registry: str = Field(default="", description="sqlite:PATH or postgresql://…; empty: HOME/registry.db")
+    registry_password: _AsSecret | None = Field(default=None, description="PostgreSQL password")
+    rules: _AsPath | None = Field(
+        default=None, description="Folder of rules; default: those that come with Makiba"
+    )
+
+    @property
+    def store_url(self) -> str:
+        return self.store or f"sqlite:{self.home / 'store.db'}"
+
+    @property
+    def registry_url(self) -> str:
+        return self.registry or f"sqlite:{self.home / 'registry.db'}"
+
+    @property
+    def pki_dir(self) -> Path:
+        return self.pki or self.home / "pki"
+
+    @property
+    def rules_dir(self) -> Path:
+        return self.rules or configs_dir() / "rules"
+
+    @property
+    def address(self) -> str:
+        """Where a person opens the pages."""
+        return self.public_url or f"http://{self.http_host}:{self.http_port}"
+
+    def mqtt(self, service: str) -> MqttOptions:
+        """How `service` (`collector`, `analytics`, `api`) reaches the broker, with its own certificate."""
+        folder = self.pki_dir
+        tls = TlsOptions(ca=folder / "ca.pem", cert=folder / f"{service}.pem", key=folder / f"{service}.key")
+        return MqttOptions(host=self.mqtt_host, port=self.mqtt_port, tls=tls)
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in force; `ConfigErrors` names the file's line or the variable that is wrong."""
+    environ = os.environ if environ is None else environ
+    given: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if variable.startswith(PREFIX) and variable not in (PREFIX + "CONFIG",):
+            name = variable.removeprefix(PREFIX).lower()
+            if name.endswith("_file") and name.removesuffix("_file") in Settings.model_fields:
+                given[name.removesuffix("_file")] = _secret_file(variable, text)
+            elif name in Settings.model_fields:
+                given[name] = text
+            elif hint := nearest(variable, [PREFIX + f.upper() for f in Settings.model_fields]):
+                raise ConfigErrors([Problem(variable, 1, 1, "", f"no such setting{hint}")])
+    file = environ.get(PREFIX + "CONFIG")
+    path = Path(file) if file else Path(given.get("home", Settings().home)).expanduser() / "makiba.yaml"
+    data: dict[str, Any] = {}
+    located: Located | None = None
+    if file or path.is_file():
+        located = load_located(path)
+        if not isinstance(located.data, dict):
+            raise ConfigErrors([located.problem((), "expected a mapping of settings")])
+        data = located.data
+        located.validate(Settings)
+    try:
+        return Settings.model_validate({**data, **given})
+    except ValueError:
+        # The file alone was right, so that a variable is wrong: name it as its user wrote it.
+        places: dict[tuple[str | int, ...], tuple[int, int]] = {
+            (): (1, 1),
+            **{(name,): (1, 1) for name in given},
+        }
+        merged = Located("environment", {**data, **given}, places)
+        try:
+            merged.validate(Settings)
+        except ConfigErrors as errors:
+            raise ConfigErrors(
+                [Problem(PREFIX + p.path.upper(), 1, 1, "", p.message) for p in errors.problems]
+            ) from None
+        raise
+
+
+def _secret_file(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigErrors([Problem(variable, 1, 1, "", f"{path}: {error.strerror}")]) from None
+
+
+def configs_dir() -> Path:
+    """The folder `firmware_configs` that came with this installation or checkout."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "firmware_configs", here.parent / "firmware_configs"):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError("firmware_configs is neither in the package nor beside it; install makiba again")
