@@ -47,6 +47,16 @@ def may_see(viewer: Viewer, site: str) -> bool:
     return sites is None or site in sites
 
 
+class NotAllowed(PermissionError):
+    """A person asked for what only a part of Makiba, or its administrator, may do."""
+
+
+def require_service(viewer: Viewer) -> None:
+    """Raises `NotAllowed` unless `viewer` is a part of Makiba or its administrator."""
+    if not (isinstance(viewer, Service) or viewer.is_admin):
+        raise NotAllowed(f"{spell(viewer)} may not do this")
+
+
 def spell(viewer: Viewer) -> str:
     """The viewer's name in the alert book and logs: `person:3`, `service:analytics`; never a person's name."""
     return f"person:{viewer.id}" if isinstance(viewer, Person) else f"service:{viewer.name}"

@@ -48,9 +48,7 @@ class ReadingsRejected(StoreError):
     """
 
     def __init__(self, rejected: Sequence[tuple[Reading, str]]) -> None:
-        super().__init__(
-            f"{len(rejected)} readings rejected; the first: {rejected[0][1] if rejected else ''}"
-        )
+        super().__init__(f"{len(rejected)} readings rejected; the first: {rejected[0][1] if rejected else ''}")
         self.rejected = tuple(rejected)
 
 

@@ -1,0 +1,280 @@
+"""Farms and what stands on them: gateways, devices, places, and which subject stands where, since when.
+
+Rows that a viewer may not see do not exist for them. What is written here comes from two sides: the site file
+(`apply_site`: farm, places, placements, the farm's own numbers) and the gateways themselves (`record_status`,
+`record_reported`: what they say over MQTT). Both may be written again and again without changing anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, or_, select, true, update
+from sqlalchemy.orm import Session
+
+from collectors.registry.schema import Device, Gateway, Place, Placement, Site
+from collectors.registry.viewer import Service, Viewer, require_service, visible_sites
+from makiba.wire import GatewayStatus
+
+_STATUS_PAST_MS = 30 * 86_400_000
+_STATUS_AHEAD_MS = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceSpec:
+    """A place as a site file says it."""
+
+    id: str
+    kind: str
+    name_ja: str
+    name_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementSpec:
+    """A subject in a place as a site file says it. `from_ms` None: since the file is applied."""
+
+    subject: str
+    place: str
+    role: str = ""
+    name_ja: str = ""
+    name_en: str = ""
+    from_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSpec:
+    """A farm as its site file says it."""
+
+    id: str
+    name_ja: str
+    name_en: str
+    timezone: str = "Asia/Tokyo"
+    gateways: tuple[str, ...] = ()
+    places: tuple[PlaceSpec, ...] = ()
+    placements: tuple[PlacementSpec, ...] = ()
+    rules: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """An instrument as its gateway reports it."""
+
+    name: str
+    bus: str
+    profile: str
+    every_s: float
+    subjects: tuple[str, ...]
+
+
+class GatewayTaken(ValueError):
+    """A gateway that a site file names belongs to another farm already; `gateway` and `site` say which."""
+
+    def __init__(self, gateway: str, site: str) -> None:
+        super().__init__(f"gateway {gateway} belongs to site {site}")
+        self.gateway, self.site = gateway, site
+
+
+# ------------------------------------------------------------------------------------------------------ reading
+
+
+def list_sites(session: Session, viewer: Viewer) -> Sequence[Site]:
+    """The farms that `viewer` may see, by id."""
+    return session.scalars(select(Site).where(_seen(Site.id, viewer)).order_by(Site.id)).all()
+
+
+def get_site(session: Session, viewer: Viewer, site: str) -> Site | None:
+    """The farm, or None when there is none for `viewer`."""
+    return session.scalar(select(Site).where(Site.id == site, _seen(Site.id, viewer)))
+
+
+def site_of_gateway(session: Session, viewer: Viewer, gateway: str) -> str | None:
+    """The farm whose readings `gateway` may send; None when it is unknown or revoked."""
+    row = get_gateway(session, viewer, gateway)
+    return row.site_id if row and row.revoked_ms is None else None
+
+
+def get_gateway(session: Session, viewer: Viewer, gateway: str) -> Gateway | None:
+    """The gateway, revoked or not."""
+    return session.scalar(select(Gateway).where(Gateway.id == gateway, _seen(Gateway.site_id, viewer)))
+
+
+def list_gateways(session: Session, viewer: Viewer, site: str | None = None) -> Sequence[Gateway]:
+    """The gateways of `site`, or of every farm that `viewer` may see, by id."""
+    query = select(Gateway).where(_seen(Gateway.site_id, viewer), _of(Gateway.site_id, site))
+    return session.scalars(query.order_by(Gateway.id)).all()
+
+
+def list_places(session: Session, viewer: Viewer, site: str) -> Sequence[Place]:
+    """The places of `site` in the order of its file."""
+    query = select(Place).where(Place.site_id == site, _seen(Place.site_id, viewer))
+    return session.scalars(query.order_by(Place.position, Place.id)).all()
+
+
+def list_placements(session: Session, viewer: Viewer, site: str, at_ms: int | None = None) -> Sequence[Placement]:
+    """Which subject stands where on `site`: those in force now, or at `at_ms`; at most one per subject."""
+    if at_ms is None:
+        when: ColumnElement[bool] = Placement.to_ms.is_(None)
+    else:
+        when = (Placement.from_ms <= at_ms) & or_(Placement.to_ms.is_(None), Placement.to_ms > at_ms)
+    query = select(Placement).where(Placement.site_id == site, _seen(Placement.site_id, viewer), when)
+    return session.scalars(query.order_by(Placement.id)).all()
+
+
+def list_devices(session: Session, viewer: Viewer, site: str) -> Sequence[Device]:
+    """The devices of `site` as its gateways last reported them, by name."""
+    query = select(Device).where(Device.site_id == site, _seen(Device.site_id, viewer))
+    return session.scalars(query.order_by(Device.name)).all()
+
+
+def _seen(column: Any, viewer: Viewer) -> ColumnElement[bool]:
+    sites = visible_sites(viewer)
+    return true() if sites is None else column.in_(sorted(sites))
+
+
+def _of(column: Any, site: str | None) -> ColumnElement[bool]:
+    return true() if site is None else column == site
+
+
+# ------------------------------------------------------------------------------------------------------ writing
+
+
+def apply_site(session: Session, viewer: Viewer, spec: SiteSpec, now_ms: int) -> None:
+    """Makes the registry say what `spec` says; applying the same again changes nothing.
+
+    A subject whose place or role changed gets a new placement from its `from_ms` (or `now_ms`) on, and the old
+    one ends there. A place that the file no longer names stays as long as the past knows it. A gateway that it no
+    longer names is revoked: its readings are refused from then on. `GatewayTaken` when one is another farm's.
+    """
+    require_service(viewer)
+    site = session.get(Site, spec.id)
+    if site is None:
+        site = Site(id=spec.id, created_ms=now_ms)
+        session.add(site)
+    site.name_ja, site.name_en = spec.name_ja, spec.name_en
+    site.timezone, site.rules = spec.timezone, dict(spec.rules)
+    session.flush()
+    _apply_gateways(session, spec, now_ms)
+    _apply_places(session, spec)
+    session.flush()
+    _apply_placements(session, spec, now_ms)
+    session.flush()
+    _drop_unknown_places(session, spec)
+
+
+def _apply_gateways(session: Session, spec: SiteSpec, now_ms: int) -> None:
+    for name in spec.gateways:
+        row = session.get(Gateway, name)
+        if row is None:
+            session.add(Gateway(id=name, site_id=spec.id, status="unknown", status_ms=0, connection="", software=""))
+        elif row.site_id != spec.id:
+            raise GatewayTaken(name, row.site_id)
+        else:
+            row.revoked_ms = None
+    gone = update(Gateway).where(Gateway.site_id == spec.id, Gateway.id.not_in(spec.gateways))
+    session.execute(gone.where(Gateway.revoked_ms.is_(None)).values(revoked_ms=now_ms))
+
+
+def _apply_places(session: Session, spec: SiteSpec) -> None:
+    for position, place in enumerate(spec.places):
+        row = session.get(Place, (spec.id, place.id))
+        if row is None:
+            row = Place(site_id=spec.id, id=place.id)
+            session.add(row)
+        row.kind, row.name_ja, row.name_en, row.position = place.kind, place.name_ja, place.name_en, position
+
+
+def _apply_placements(session: Session, spec: SiteSpec, now_ms: int) -> None:
+    current = {p.subject: p for p in list_placements(session, Service("console"), spec.id)}
+    for wanted in spec.placements:
+        row = current.pop(wanted.subject, None)
+        since = now_ms if wanted.from_ms is None else wanted.from_ms
+        if row is not None and (row.place_id, row.role) != (wanted.place, wanted.role):
+            # A placement never ends before it began, whatever the file's date says.
+            since = max(since, row.from_ms)
+            _end(session, row, since)
+            row = None
+        if row is None:
+            row = Placement(site_id=spec.id, subject=wanted.subject, from_ms=since)
+            session.add(row)
+        elif wanted.from_ms is not None:
+            row.from_ms = wanted.from_ms
+        row.place_id, row.role = wanted.place, wanted.role
+        row.name_ja, row.name_en = wanted.name_ja, wanted.name_en
+    for row in current.values():
+        _end(session, row, max(now_ms, row.from_ms))
+
+
+def _end(session: Session, row: Placement, at_ms: int) -> None:
+    if at_ms == row.from_ms:
+        session.delete(row)
+    else:
+        row.to_ms = at_ms
+    session.flush()  # before the next placement of the subject: one at a time is in force
+
+
+def _drop_unknown_places(session: Session, spec: SiteSpec) -> None:
+    used = select(Placement.place_id).where(Placement.site_id == spec.id)
+    named = [place.id for place in spec.places]
+    session.execute(delete(Place).where(Place.site_id == spec.id, Place.id.not_in(named), Place.id.not_in(used)))
+
+
+def status_news(row: Gateway, status: GatewayStatus, received_ms: int) -> int | None:
+    """When to note `status`, in UTC ms; None when it says nothing new or is an older connection's.
+
+    A will is noted at the time it was received, since it was written when the connection began; anything else at
+    the gateway's own time, unless that cannot be true. Never before what was noted last: the newest is in force.
+    """
+    ordered = _order(status.connection) >= _order(row.connection) or not row.connection
+    # A new card begins to count anew: its birth is younger than what is known, an old will is not a birth.
+    if not ordered and (status.state != "online" or status.time_ms <= row.status_ms):
+        return None
+    if row.connection == status.connection[:64]:
+        if row.status == status.state:
+            return None
+        if status.state == "online":
+            return None  # a connection that ended does not begin again; the next one has its own number
+    own = status.time_ms if status.state != "offline" else received_ms
+    if not received_ms - _STATUS_PAST_MS <= own <= received_ms + _STATUS_AHEAD_MS:
+        own = received_ms
+    return max(own, row.status_ms + 1)
+
+
+def record_status(session: Session, viewer: Viewer, gateway: str, status: GatewayStatus, at_ms: int) -> bool:
+    """Notes at `at_ms` (see `status_news`) what `gateway`, or its will, said; False when it is no news."""
+    require_service(viewer)
+    row = session.get(Gateway, gateway)
+    if row is None or row.revoked_ms is not None or status_news(row, status, at_ms) is None:
+        return False
+    row.status, row.status_ms, row.connection = status.state, at_ms, status.connection[:64]
+    row.software = status.software[:64] or row.software
+    return True
+
+
+def _order(connection: str) -> tuple[int, str]:
+    """Numbers by size, whatever their length; anything else by its text."""
+    return (len(connection), connection) if connection.isdigit() else (0, connection)
+
+
+def record_reported(session: Session, viewer: Viewer, gateway: str, devices: Sequence[DeviceSpec]) -> bool:
+    """Makes the devices of `gateway` be `devices`; False when the gateway is unknown or revoked.
+
+    A device that another gateway of the farm had moves here with its name.
+    """
+    require_service(viewer)
+    owner = session.get(Gateway, gateway)
+    if owner is None or owner.revoked_ms is not None:
+        return False
+    for spec in devices:
+        row = session.get(Device, (owner.site_id, spec.name))
+        if row is None:
+            row = Device(site_id=owner.site_id, name=spec.name)
+            session.add(row)
+        row.gateway_id, row.bus, row.profile = gateway, spec.bus, spec.profile
+        row.every_s, row.subjects = spec.every_s, list(spec.subjects)
+    session.flush()
+    names = [spec.name for spec in devices]
+    session.execute(delete(Device).where(Device.gateway_id == gateway, Device.name.not_in(names)))
+    return True
