@@ -37,11 +37,11 @@ class _Rooms(typer.core.TyperGroup):
     def _points(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=GROUP)}
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         known = self._points()
         return [n for n in SUMMARIES if n in known] + sorted(n for n in known if n not in SUMMARIES)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         point = self._points().get(cmd_name)
         if point is None:
             return None
@@ -74,9 +74,7 @@ def _missing(name: str, module: str) -> Any:
     def say() -> None:
         extra = {"gateway": "gateway", "collect": "collector", "store": "collector", "site": "collector",
                  "watch": "analytics", "demo": "demo"}.get(name, "api")  # fmt: skip
-        typer.echo(
-            f"makiba {name} needs {module}, which is not installed: pip install 'makiba[{extra}]'", err=True
-        )
+        typer.echo(f"makiba {name} needs {module}, which is not installed: pip install 'makiba[{extra}]'", err=True)
         raise typer.Exit(2)
 
     return command_of(app)

@@ -142,14 +142,13 @@ class Located:
             message = f"{shown} is unknown{nearest(str(given), words)}; expected {ctx.get('expected')}"
         elif kind == "union_tag_invalid":
             words = re.findall(r"'([^']*)'", str(ctx.get("expected_tags", "")))
-            message = f"{ctx.get('tag')!r} is unknown{nearest(str(ctx.get('tag')), words)}; expected {ctx.get('expected_tags')}"
+            tag, expected = ctx.get("tag"), ctx.get("expected_tags")
+            message = f"{tag!r} is unknown{nearest(str(tag), words)}; expected {expected}"
         elif kind == "value_error":
             message = str(ctx.get("error", error["msg"]))
         else:
             text = error["msg"].removeprefix("Input should be ")
-            message = (
-                f"{shown} is not accepted; expected {text}" if text != error["msg"] else f"{shown}: {text}"
-            )
+            message = f"{shown} is not accepted; expected {text}" if text != error["msg"] else f"{shown}: {text}"
         return Problem(self.file, line, column, path, message)
 
 
@@ -204,9 +203,7 @@ def _place(
             here = (*path, word)
             if word in seen and word != "<<":
                 line, column = key.start_mark.line + 1, key.start_mark.column + 1
-                problems.append(
-                    Problem(name, line, column, _spell(here), "stands twice; remove one of the two")
-                )
+                problems.append(Problem(name, line, column, _spell(here), "stands twice; remove one of the two"))
             seen.add(word)
             places[here] = (key.start_mark.line + 1, key.start_mark.column + 1)
             _place(value, here, places, problems, name)

@@ -62,9 +62,7 @@ class Quantity:
 
     def is_plausible(self, value: float) -> bool:
         """Whether `value`, in `unit`, can be true at all."""
-        return (self.lowest is None or value >= self.lowest) and (
-            self.highest is None or value <= self.highest
-        )
+        return (self.lowest is None or value >= self.lowest) and (self.highest is None or value <= self.highest)
 
     def shown(self, value: float) -> str:
         """`value` as people read it, for example '1.2 ppm' for 1.2e-6 of ammonia."""

@@ -129,9 +129,7 @@ def _array_of_maps(pack: object, keys: tuple[type, ...] = (str,)) -> list[dict[A
     if not pack:
         raise SenmlError("the pack is empty")
     for index, item in enumerate(pack):
-        if not isinstance(item, dict) or not all(
-            isinstance(k, keys) and not isinstance(k, bool) for k in item
-        ):
+        if not isinstance(item, dict) or not all(isinstance(k, keys) and not isinstance(k, bool) for k in item):
             raise SenmlError(f"record {index} is not a map with labels")
     return pack
 
@@ -179,9 +177,7 @@ def _base_fields(index: int, item: Mapping[str, Any], base: dict[str, Any]) -> i
         return None
     version = item["bver"]
     if not isinstance(version, int) or isinstance(version, bool) or version not in _KNOWN_VERSIONS:
-        raise SenmlError(
-            f"record {index}: version {version!r} is not known here (10, or 26 with secondary units)"
-        )
+        raise SenmlError(f"record {index}: version {version!r} is not known here (10, or 26 with secondary units)")
     return version
 
 
@@ -261,9 +257,7 @@ def _number(given: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def readings_of(
-    pack: Sequence[Mapping[str, Any]], now_s: float
-) -> tuple[list[tuple[int, Reading]], list[Refusal]]:
+def readings_of(pack: Sequence[Mapping[str, Any]], now_s: float) -> tuple[list[tuple[int, Reading]], list[Refusal]]:
     """The readings of `pack`, each with its record's index, and what was refused, each with its reason.
 
     `SenmlError` when the pack as a whole cannot be read.
@@ -330,9 +324,7 @@ def to_records(readings: Iterable[Reading]) -> list[dict[str, Any]]:
     by_series: dict[Series, list[Reading]] = {}
     for reading in readings:
         by_series.setdefault(reading.series, []).append(reading)
-    ordered = sorted(
-        by_series, key=lambda s: (words[s.quantity].unit is not None, words[s.quantity].unit or "", s)
-    )
+    ordered = sorted(by_series, key=lambda s: (words[s.quantity].unit is not None, words[s.quantity].unit or "", s))
     records: list[dict[str, Any]] = []
     base_ms: int | None = None
     base_unit: str | None = None

@@ -29,14 +29,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    home: _AsPath = Field(
-        default=Path("~/.makiba").expanduser(), description="Folder for databases, keys and logs"
-    )
+    home: _AsPath = Field(default=Path("~/.makiba").expanduser(), description="Folder for databases, keys and logs")
     http_host: str = Field(default="127.0.0.1", description="Address the pages are served on")
     http_port: _AsInt = Field(default=8800, ge=1, le=65535, description="Port of the pages")
-    public_url: str = Field(
-        default="", description="Address that phones use; empty: http://HTTP_HOST:HTTP_PORT"
-    )
+    public_url: str = Field(default="", description="Address that phones use; empty: http://HTTP_HOST:HTTP_PORT")
     mqtt_host: str = Field(default="127.0.0.1", description="Broker's address")
     mqtt_port: _AsInt = Field(default=8883, ge=1, le=65535, description="Broker's port (TLS)")
     pki: _AsPath | None = Field(
@@ -50,9 +46,7 @@ class Settings(BaseModel):
     store_token: _AsSecret | None = Field(default=None, description="InfluxDB 2.x token")
     registry: str = Field(default="", description="sqlite:PATH or postgresql://…; empty: HOME/registry.db")
     registry_password: _AsSecret | None = Field(default=None, description="PostgreSQL password")
-    rules: _AsPath | None = Field(
-        default=None, description="Folder of rules; default: those that come with Makiba"
-    )
+    rules: _AsPath | None = Field(default=None, description="Folder of rules; default: those that come with Makiba")
 
     @property
     def store_url(self) -> str:
