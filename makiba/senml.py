@@ -4,8 +4,7 @@ Two layers. `resolve` is the standard's own (section 4.6): base fields folded in
 value. `readings_of` is ours: a record becomes a `Reading` when its name is site/subject/quantity of the
 catalogue and its unit is the catalogue's; what does not is refused with its reason, and only that record.
 
-`encode_json` and `encode_cbor` write series-major: the name, unit and base time of a series stand once and
-its later records hold a time offset and a value, which deflates to a few bytes a reading.
+`encode_json` and `encode_cbor` write readings, plainly for any reader or series-major for the fewest bytes.
 """
 
 from __future__ import annotations
@@ -312,52 +311,80 @@ def _scale(given: str | None, expected: str | None) -> tuple[float, float] | Non
     return (factor, offset) if primary == expected else None
 
 
+def to_primary(value: float, unit: str | None) -> tuple[float, str | None]:
+    """`value` in the primary unit of a secondary one (RFC 8798), and that unit; any other unit as it is."""
+    primary, factor, offset = _SECONDARY.get(unit or "", (unit, 1.0, 0.0))
+    return value * factor + offset, primary
+
+
 # ---------------------------------------------------------------------------------------------- writing a pack
 
 
-def to_records(readings: Iterable[Reading]) -> list[dict[str, Any]]:
-    """`readings` as records with text labels, series-major, the texts and bare numbers first.
+def to_records(readings: Iterable[Reading], *, series_major: bool = False) -> list[dict[str, Any]]:
+    """`readings` as records with text labels.
 
-    A unit cannot be taken back within a pack, so that series without one stand before the first with one.
+    Plain: base name (the site) and base time stand in the first record only and every record has its own name
+    and unit, which the simplest of readers understands. Series-major: the name and unit of a series stand once
+    and its later records hold a time offset and a value, which deflates to a few bytes a reading.
     """
+    return _series_major(readings) if series_major else _plain(readings)
+
+
+def _plain(readings: Iterable[Reading]) -> list[dict[str, Any]]:
+    words = catalogue()
+    rows = list(readings)
+    site = rows[0].series.site if rows else ""
+    one_site = all(r.series.site == site for r in rows)
+    base_ms = rows[0].time_ms if rows else 0
+    records: list[dict[str, Any]] = []
+    for row in rows:
+        series = row.series
+        record: dict[str, Any] = {} if records else {"bn": f"{site}/" if one_site else "", "bt": base_ms / 1000}
+        record["n"] = f"{series.subject}/{series.quantity}" if one_site else str(series)
+        unit = words[series.quantity].unit
+        if unit is not None:
+            record["u"] = unit
+        records.append(_with_value(record, row, base_ms))
+    return records
+
+
+def _series_major(readings: Iterable[Reading]) -> list[dict[str, Any]]:
     words = catalogue()
     by_series: dict[Series, list[Reading]] = {}
     for reading in readings:
         by_series.setdefault(reading.series, []).append(reading)
-    ordered = sorted(by_series, key=lambda s: (words[s.quantity].unit is not None, words[s.quantity].unit or "", s))
+    # A base unit cannot be taken back within a pack, so that series without a unit stand before those with one.
+    ordered = sorted(by_series, key=lambda s: (words[s.quantity].unit or "", s))
+    base_ms = min((r.time_ms for rows in by_series.values() for r in rows), default=0)
     records: list[dict[str, Any]] = []
-    base_ms: int | None = None
     base_unit: str | None = None
     for series in ordered:
-        rows = sorted(by_series[series], key=lambda r: r.time_ms)
-        record: dict[str, Any] = {"bn": str(series)}
+        record: dict[str, Any] = {"bn": str(series)} if records else {"bn": str(series), "bt": base_ms / 1000}
         unit = words[series.quantity].unit
         if unit != base_unit:
             record["bu"] = base_unit = unit
-        for row in rows:
-            if base_ms is None:
-                base_ms = row.time_ms
-                record["bt"] = base_ms / 1000
-            if row.time_ms != base_ms:
-                record["t"] = (row.time_ms - base_ms) / 1000
-            if isinstance(row.value, str):
-                record["vs"] = row.value
-            else:
-                record["v"] = row.value
-            records.append(record)
+        for row in sorted(by_series[series], key=lambda r: r.time_ms):
+            records.append(_with_value(record, row, base_ms))
             record = {}
     return records
 
 
-def encode_json(readings: Iterable[Reading]) -> bytes:
-    """`readings` as a JSON pack in UTF-8."""
-    records = to_records(readings)
+def _with_value(record: dict[str, Any], row: Reading, base_ms: int) -> dict[str, Any]:
+    if row.time_ms != base_ms:
+        record["t"] = (row.time_ms - base_ms) / 1000
+    record["vs" if isinstance(row.value, str) else "v"] = row.value
+    return record
+
+
+def encode_json(readings: Iterable[Reading], *, series_major: bool = False) -> bytes:
+    """`readings` as a JSON pack in UTF-8; see `to_records`."""
+    records = to_records(readings, series_major=series_major)
     return json.dumps(records, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def encode_cbor(readings: Iterable[Reading]) -> bytes:
-    """`readings` as a CBOR pack."""
-    records = to_records(readings)
+def encode_cbor(readings: Iterable[Reading], *, series_major: bool = True) -> bytes:
+    """`readings` as a CBOR pack; see `to_records`."""
+    records = to_records(readings, series_major=series_major)
     return cbor2.dumps([{_CBOR_NUMBERS[label]: value for label, value in r.items()} for r in records])
 
 

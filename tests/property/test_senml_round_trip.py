@@ -38,12 +38,16 @@ def by_key(readings: list[Reading]) -> dict[tuple[Series, int], Any]:
     return {(r.series, r.time_ms): r.value for r in readings}
 
 
+@pytest.mark.parametrize("series_major", [False, True])
 @pytest.mark.parametrize(("encode", "decode"), [(encode_json, parse_json), (encode_cbor, parse_cbor)])
 @given(st.lists(reading(), min_size=1, max_size=30, unique_by=lambda r: (r.series, r.time_ms)))
 def test_readings_come_back_the_same(
-    encode: Callable[[list[Reading]], bytes], decode: Callable[[bytes], list[dict[str, Any]]], readings: list[Reading]
+    encode: Callable[..., bytes],
+    decode: Callable[[bytes], list[dict[str, Any]]],
+    series_major: bool,
+    readings: list[Reading],
 ) -> None:
-    taken, refused = readings_of(decode(encode(readings)), now_s=0)
+    taken, refused = readings_of(decode(encode(readings, series_major=series_major)), now_s=0)
     assert not refused
     assert by_key([r for _, r in taken]) == by_key(readings)
     assert len(taken) == len(readings)
@@ -61,9 +65,21 @@ def plain_reader(pack: list[dict[str, Any]]) -> dict[tuple[str, int], Any]:
     return got
 
 
-@given(st.lists(reading(), min_size=1, max_size=30, unique_by=lambda r: (r.series, r.time_ms)))
-def test_an_independent_reader_understands_our_packs(readings: list[Reading]) -> None:
-    assert plain_reader(json.loads(encode_json(readings))) == {(str(r.series), r.time_ms): r.value for r in readings}
+unique_readings = st.lists(reading(), min_size=1, max_size=30, unique_by=lambda r: (r.series, r.time_ms))
+
+
+@pytest.mark.parametrize("series_major", [False, True])
+@given(unique_readings)
+def test_an_independent_reader_understands_our_packs(series_major: bool, readings: list[Reading]) -> None:
+    pack = json.loads(encode_json(readings, series_major=series_major))
+    assert plain_reader(pack) == {(str(r.series), r.time_ms): r.value for r in readings}
+
+
+@given(unique_readings)
+def test_a_live_pack_has_base_fields_in_its_first_record_only(readings: list[Reading]) -> None:
+    first, *others = json.loads(encode_json(readings))
+    assert {"bn", "bt", "n"} <= first.keys()
+    assert all("n" in r and not any(k.startswith("b") for k in r) for r in others)
 
 
 @given(st.binary(max_size=300))

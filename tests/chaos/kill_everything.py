@@ -1,0 +1,211 @@
+"""Kill -9 of gateway, broker, collector and analytics at random moments while 50 points are polled once a second.
+
+Afterwards the store must hold exactly one row per poll and point, and none may be missing except what was being
+polled at the very moment in which the gateway itself was killed.
+
+    python -m tests.chaos.kill_everything --seconds 300 --kills 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from collectors.registry import open_registry
+from collectors.store import open_store
+from makiba.reading import Series
+from tests.chaos.counting_meter import POINTS, PROFILE, CountingMeter
+from tests.parts import Broker, Process, free_port, makiba, wait_until
+
+SITE, GATEWAY, UNITS = "shikaoi-777", "gw-777", 5
+EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run showed: numbers answered by the meter, rows stored, and every difference."""
+
+    seconds: float
+    kills: dict[str, int]
+    polls: int
+    rows: int
+    lost_at_gateway_kills: int
+    wrong: tuple[str, ...]
+
+    def __str__(self) -> str:
+        killed = ", ".join(f"{name} {count}x" for name, count in sorted(self.kills.items()))
+        lines = [
+            f"{self.seconds:.0f} s, killed: {killed}",
+            f"{self.polls} polls of {POINTS} points, {self.rows} rows stored",
+            f"{self.lost_at_gateway_kills} polls cut off by the gateway's own death",
+            *self.wrong[:20],
+            "every poll stored exactly once" if not self.wrong else f"{len(self.wrong)} differences",
+        ]
+        return "\n".join(lines)
+
+
+def run(folder: Path, *, seconds: float, kills_each: int, seed: int) -> Outcome:
+    """Runs the farm in `folder` for `seconds`, kills each process `kills_each` times, and compares."""
+    chance = random.Random(seed)
+    port = free_port()
+    with CountingMeter(port) as meter, Broker(folder / "broker") as broker:
+        parts = _start(folder, broker, port)
+        try:
+            wait_until(lambda: len(meter.served) == UNITS, 20, "every unit is polled")
+            gateway_deaths = _kill_at_random(parts, broker, chance, seconds, kills_each)
+            _let_all_arrive(folder, parts, meter)
+        except BaseException:
+            print("\n".join(f"--- {n}\n{p.log()[-3000:]}" for n, p in parts.items()), file=sys.stderr)
+            raise
+        finally:
+            for process in parts.values():
+                process.kill()
+        kills = dict.fromkeys((*parts, "broker"), kills_each)
+        return _compare(folder, meter, gateway_deaths, seconds, kills)
+
+
+def _start(folder: Path, broker: Broker, port: int) -> dict[str, Process]:
+    home = folder / "home"
+    home.mkdir()
+    (folder / "counting-meter.yaml").write_text(PROFILE, encoding="utf-8")
+    devices = "\n".join(
+        f"      - {{name: meter-{u}, profile: counting-meter.yaml, unit_id: {u}, every: 1s}}"
+        for u in range(1, UNITS + 1)
+    )
+    tls = broker.options(GATEWAY).tls
+    assert tls
+    (folder / "gateway.yaml").write_text(
+        f"""\
+gateway: {GATEWAY}
+site: {SITE}
+mqtt: {{host: 127.0.0.1, port: {broker.port}, tls: {{ca: {tls.ca}, cert: {tls.cert}, key: {tls.key}}}}}
+spool: {{path: spool.db, max_mb: 64, force_every: 10s}}
+buses:
+  meters:
+    tcp: {{host: 127.0.0.1, port: {port}}}
+    devices:
+{devices}
+""",
+        encoding="utf-8",
+    )
+    (folder / "site.yaml").write_text(
+        f"""\
+site: {SITE}
+name: {{ja: 試験牧場, en: Test farm}}
+gateways: [{GATEWAY}]
+places: [{{id: barn-1, kind: barn, name: {{ja: 牛舎, en: Barn}}}}]
+placements:
+{"".join(f"  - {{subject: meter-{u}.p0, place: barn-1}}{chr(10)}" for u in range(1, UNITS + 1))}""",
+        encoding="utf-8",
+    )
+    env = {**broker.env(), "MAKIBA_HOME": str(home)}
+    apply = makiba("site", "apply", str(folder / "site.yaml"), log=folder / "apply.log", env=env)
+    assert apply.start().wait(30) == 0, apply.log()
+    return {
+        "collector": makiba("collect", log=folder / "collect.log", env=env).start(),
+        "analytics": makiba("watch", log=folder / "watch.log", env=env).start(),
+        "gateway": makiba(
+            "gateway", "run", "-c", str(folder / "gateway.yaml"), log=folder / "gateway.log", env=env
+        ).start(),
+    }
+
+
+def _kill_at_random(
+    parts: dict[str, Process], broker: Broker, chance: random.Random, seconds: float, kills_each: int
+) -> list[float]:
+    """Kills and starts again at random moments; gives the monotonic times at which the gateway died."""
+    begin = time.monotonic()
+    plan = sorted(
+        (begin + chance.uniform(0.05, 1.0) * seconds, name) for name in (*parts, "broker") for _ in range(kills_each)
+    )
+    deaths: list[float] = []
+    for at, name in plan:
+        wait_until(lambda at=at: time.monotonic() >= at, seconds + 60, f"{name}'s turn", every_s=0.01)  # type: ignore[misc]
+        if name == "broker":
+            broker.kill()
+            broker.start()
+        else:
+            parts[name].kill()
+            if name == "gateway":
+                deaths.append(time.monotonic())
+            parts[name].start()
+    return deaths
+
+
+def _let_all_arrive(folder: Path, parts: dict[str, Process], meter: CountingMeter) -> None:
+    """Lets the farm run undisturbed until what was polled is stored, then stops the gateway in good order."""
+    settled = {unit: answers[-1][0] for unit, answers in meter.served.items()}
+    wait_until(lambda: all(meter.served[unit][-1][0] >= settled[unit] + 3 for unit in settled), 60, "polling goes on")
+    assert parts["gateway"].terminate(20) == 0, parts["gateway"].log()[-2000:]
+    last = {unit: answers[-1][0] for unit, answers in meter.served.items()}
+    parts["gateway"].start()  # it empties its spool; what it polls meanwhile is compared like all else
+    wait_until(lambda: all(_stored(folder, u, 0, last[u]) for u in last), 90, "the backlog is stored", every_s=0.5)
+    assert parts["gateway"].terminate(20) == 0, parts["gateway"].log()[-2000:]
+    final = {unit: answers[-1][0] for unit, answers in meter.served.items()}
+    parts["gateway"].start()
+    wait_until(
+        lambda: all(_stored(folder, u, POINTS - 1, final[u]) for u in final), 90, "the last batch", every_s=0.5
+    )
+    parts["gateway"].kill()
+
+
+def _stored(folder: Path, unit: int, point: int, number: int) -> bool:
+    store = open_store(f"sqlite:{folder}/home/store.db")
+    try:
+        rows = store.range(Series(SITE, f"meter-{unit}.p{point}", "value"), 0, 2**62)
+        return any(p.value == number for p in rows)
+    finally:
+        store.close()
+
+
+def _compare(
+    folder: Path, meter: CountingMeter, deaths: Sequence[float], seconds: float, kills: dict[str, int]
+) -> Outcome:
+    # A poll that was answered and not yet in the spool when the gateway died is the gateway's own death.
+    cut_off = {
+        unit: {max(n for n, at in answers if at <= death) for death in deaths} | {answers[-1][0]}
+        for unit, answers in meter.served.items()
+    }
+    store = open_store(f"sqlite:{folder}/home/store.db")
+    wrong: list[str] = []
+    rows = lost = 0
+    for unit, answers in meter.served.items():
+        served = {n for n, _ in answers}
+        for point in range(POINTS):
+            got = Counter(p.value for p in store.range(Series(SITE, f"meter-{unit}.p{point}", "value"), 0, 2**62))
+            rows += got.total()
+            name = f"meter-{unit}.p{point}"
+            wrong += [f"{name}: {n} stored {c} times" for n, c in got.items() if c > 1]
+            wrong += [f"{name}: {n} was never measured" for n in got.keys() - served]
+            missing = served - got.keys()
+            wrong += [f"{name}: {n} is lost" for n in missing - cut_off[unit]]
+            lost += len(missing & cut_off[unit]) if point == 0 else 0
+    store.close()
+    registry = open_registry(f"sqlite:{folder}/home/registry.db")
+    registry.engine.dispose()
+    polls = sum(len(a) for a in meter.served.values())
+    return Outcome(seconds, kills, polls, rows, lost, tuple(sorted(wrong)))
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seconds", type=float, default=300)
+    options.add_argument("--kills", type=int, default=10, help="of each process")
+    options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="makiba-chaos-") as folder:
+        print(f"seed {given.seed}", flush=True)
+        outcome = run(Path(folder), seconds=given.seconds, kills_each=given.kills, seed=given.seed)
+    print(outcome)
+    return 1 if outcome.wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
