@@ -1,0 +1,186 @@
+"""The scalar judge: what a rule says of one subject, as a small state machine that gateway and centre share.
+
+Theory of operation, all of it on the time of measurement:
+
+- A condition is true, false or unknown. It is unknown while a signal is stale, faulty or not there, and unknown
+  neither raises nor ends anything: that a sensor is silent is another rule's business.
+- `Held` is since when a condition is known to hold. False forgets it; unknown leaves it; a true reading that comes
+  later than `stale_ms` after the one before starts it anew, since nobody knows what was between.
+- `observe` takes a reading. `settle` looks at the clock. Only `settle` raises, and only on a condition that is
+  true now, so that a problem that a backlog tells of and that is over raises nothing. `observe` may end, so that
+  a problem which ended and came again while nobody looked is two problems.
+- A decision to end stays in the state (`end_ms`) until `ended` confirms it; one to raise is made again until
+  `raised` confirms it. So the caller writes first and remembers afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from makiba.reading import Value
+from makiba.rule import Condition, Tuned, to_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Truths:
+    """What the conditions say at one time: True, False, or None for unknown."""
+
+    raising: bool | None
+    clearing: bool | None
+    worse: tuple[bool | None, ...] = ()
+
+
+def truths(rule: Tuned, values: Mapping[str, Value | None]) -> Truths:
+    """What the rule's conditions say of `values`; None is a signal that is stale, faulty or not there.
+
+    A signal that is not in `values` at all is one that this farm does not measure: its conditions are left out.
+    """
+
+    def each(when: Sequence[Condition]) -> list[bool | None]:
+        return [_holds(rule, c, values[c.signal]) for c in when if c.signal in values]
+
+    return Truths(
+        _all(each(rule.rule.raise_.when)),
+        _any(each(rule.rule.clear.when)),
+        tuple(_all(each(w.when)) for w in rule.rule.worse),
+    )
+
+
+def _holds(rule: Tuned, condition: Condition, value: Value | None) -> bool | None:
+    if value is None:
+        return None
+    if condition.is_ is not None:
+        return any(fnmatchcase(str(value), pattern) for pattern in condition.is_)
+    if isinstance(value, str) or math.isnan(value):
+        return None
+    return value > rule.level(condition) if condition.above else value < rule.level(condition)
+
+
+def _all(values: Sequence[bool | None]) -> bool | None:
+    return False if False in values or not values else None if None in values else True
+
+
+def _any(values: Sequence[bool | None]) -> bool | None:
+    return True if True in values else None if None in values else False
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long things must hold, for one subject."""
+
+    for_ms: int
+    clear_for_ms: int
+    stale_ms: int | None
+    worse_ms: tuple[int, ...] = ()
+
+
+def pace(rule: Tuned, every_ms: int) -> Pace:
+    """The pace for a device polled every `every_ms`: never shorter than the polls that the rule asks for."""
+    stale = rule.rule.stale_after
+    return Pace(
+        max(rule.for_ms, rule.rule.raise_.polls * every_ms),
+        rule.clear_for_ms,
+        None if stale is None else max(to_ms(stale), 3 * every_ms),
+        tuple(to_ms(w.for_) for w in rule.rule.worse),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Since when a condition is known to hold (None: it does not), and when that was last known."""
+
+    since_ms: int | None = None
+    known_ms: int = 0
+
+    def after(self, truth: bool | None, at_ms: int, stale_ms: int | None) -> Held:
+        """The same after a reading at `at_ms` that makes the condition `truth`."""
+        if truth is None:
+            return self
+        if not truth:
+            return Held()
+        if self.since_ms is None or (stale_ms is not None and at_ms - self.known_ms > stale_ms):
+            return Held(at_ms, at_ms)
+        return Held(self.since_ms, at_ms)
+
+    def long_enough(self, for_ms: int, at_ms: int) -> bool:
+        return self.since_ms is not None and at_ms - self.since_ms >= for_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of one rule and one subject. `onset_ms`: since when the problem that was raised is there.
+
+    `end_ms`: that problem is over since then, and nobody has confirmed it yet. `step`: how many of `worse` it took.
+    """
+
+    raising: Held = Held()
+    clearing: Held = Held()
+    worse: tuple[Held, ...] = ()
+    onset_ms: int | None = None
+    end_ms: int | None = None
+    step: int = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether the problem is raised, or may be before long."""
+        return self.onset_ms is not None or self.raising.since_ms is not None
+
+    def raised(self, onset_ms: int, step: int = 0) -> Standing:
+        """After the problem has been written down."""
+        return replace(self, onset_ms=onset_ms, end_ms=None, step=max(step, self.step))
+
+    def ended(self) -> Standing:
+        """After its end has been written down."""
+        return replace(self, onset_ms=None, end_ms=None, clearing=Held(), step=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What should be written down now: `raise` with its onset, `worsen` to a step, or `end` with its time."""
+
+    kind: Literal["raise", "worsen", "end"]
+    at_ms: int
+    step: int = 0
+
+
+def observe(at: Pace, standing: Standing, says: Truths, at_ms: int) -> Standing:
+    """`standing` after a reading measured at `at_ms`, not earlier than the one before."""
+    end_ms = standing.end_ms
+    if standing.onset_ms is not None and end_ms is None:
+        known = at.stale_ms is None or at_ms - standing.clearing.known_ms <= at.stale_ms
+        if known and standing.clearing.long_enough(at.clear_for_ms, at_ms):
+            end_ms = (standing.clearing.since_ms or 0) + at.clear_for_ms
+    # What was measured up to its onset cannot end a problem; a worker that starts again reads it once more.
+    before = standing.onset_ms is not None and at_ms <= standing.onset_ms
+    was = standing.worse or (Held(),) * len(says.worse)
+    return replace(
+        standing,
+        raising=standing.raising.after(says.raising, at_ms, at.stale_ms),
+        clearing=Held() if before else standing.clearing.after(says.clearing, at_ms, at.stale_ms),
+        worse=tuple(h.after(t, at_ms, at.stale_ms) for h, t in zip(was, says.worse, strict=True)),
+        end_ms=end_ms,
+    )
+
+
+def settle(at: Pace, standing: Standing, says: Truths, now_ms: int) -> Verdict | None:
+    """What is due at `now_ms`, where `says` counts a signal that is stale by now as unknown."""
+    if standing.end_ms is not None:
+        return Verdict("end", standing.end_ms)
+    if standing.onset_ms is None:
+        if says.raising and standing.raising.long_enough(at.for_ms, now_ms):
+            return Verdict("raise", standing.raising.since_ms or 0, _step(at, standing, says, now_ms))
+        return None
+    if says.clearing and standing.clearing.long_enough(at.clear_for_ms, now_ms):
+        return Verdict("end", (standing.clearing.since_ms or 0) + at.clear_for_ms)
+    step = _step(at, standing, says, now_ms)
+    return Verdict("worsen", now_ms, step) if step > standing.step else None
+
+
+def _step(at: Pace, standing: Standing, says: Truths, now_ms: int) -> int:
+    """The worst step that holds long enough; 0 for none."""
+    steps = zip(standing.worse, says.worse, at.worse_ms, strict=False)
+    return max((i for i, (h, t, ms) in enumerate(steps, 1) if t and h.long_enough(ms, now_ms)), default=0)
