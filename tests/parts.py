@@ -117,8 +117,7 @@ class Process:
 
 def makiba(*arguments: str, log: Path, env: Mapping[str, str] | None = None) -> Process:
     """A `makiba …` process, not started yet."""
-    program = "import sys; from makiba.cli import main; sys.argv[0] = 'makiba'; main()"
-    return Process([sys.executable, "-c", program, *arguments], log=log, env=env)
+    return Process([sys.executable, "-m", "makiba", *arguments], log=log, env=env)
 
 
 class Broker:

@@ -1,0 +1,133 @@
+"""`makiba pki` and `makiba up`: keys and certificates, and the centre's services together on one machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy import supervise
+from makiba.settings import Settings, load_settings
+
+pki = typer.Typer(help="Keys and certificates of gateways and services.", no_args_is_help=True)
+up = typer.Typer(help="Collector, analytics and pages together on one machine.")
+
+Folder = Annotated[
+    Path | None, typer.Option("--folder", help="Folder of the authority; default: MAKIBA_PKI, else MAKIBA_HOME/pki")
+]
+
+
+@pki.command("init")
+def pki_init(folder: Folder = None) -> None:
+    """Make the authority, unless it is there already."""
+    from deploy.pki import authority
+
+    with _told():
+        typer.echo(authority.init(folder or load_settings().pki_dir))
+
+
+@pki.command("issue")
+def pki_issue(
+    name: Annotated[str, typer.Argument(help="broker, collector, analytics, api, or a gateway: gw-…")],
+    host: Annotated[
+        list[str] | None, typer.Option("--host", help="For the broker: a name or address it is reached by")
+    ] = None,
+    folder: Folder = None,
+) -> None:
+    """Issue a certificate, or show the one that is there while it is good."""
+    from deploy.pki import authority
+
+    with _told():
+        issued = authority.issue(folder or load_settings().pki_dir, name, hosts=host or ())
+    typer.echo(issued.cert)
+    typer.echo(issued.key)
+
+
+@pki.command("list")
+def pki_list(folder: Folder = None) -> None:
+    """What has been issued, and until when it is good."""
+    from deploy.pki import authority
+
+    for issued in authority.certificates(folder or load_settings().pki_dir):
+        hosts = " ".join(issued.hosts)
+        typer.echo(f"{issued.name:<24} until {issued.expires:%Y-%m-%d}  {hosts}".rstrip())
+
+
+@up.callback(invoke_without_command=True)
+def up_run(
+    broker: Annotated[bool, typer.Option("--broker", help="Start Mosquitto too, with TLS and its ACL")] = False,
+) -> None:
+    """Run collector, analytics and pages until Ctrl-C; what dies is started again."""
+    settings = load_settings()
+    with _told():
+        children = centre(settings, with_broker=broker)
+    with (
+        supervise.stop_on_signals() as stop,
+        supervise.Supervisor(children, logs=settings.home / "logs") as all_of_it,
+    ):
+        told = False
+        while not stop:
+            all_of_it.step()
+            if not told and all_of_it.is_ready("serve"):
+                told = True
+                typer.echo(f"Makiba: {settings.address}   (logs: {settings.home / 'logs'}; Ctrl-C stops)")
+            time.sleep(supervise.TICK_S)
+
+
+def centre(settings: Settings, *, with_broker: bool) -> list[supervise.Child]:
+    """The centre's processes on the settings in force; issues the certificates that a broker of our own needs."""
+    from deploy import broker as mosquitto
+    from deploy.pki import authority
+
+    env = dict(os.environ)
+    health = f"http://{_reachable(settings.http_host)}:{settings.http_port}/api/v1/health"
+    children = []
+    if with_broker:
+        for name in authority.SERVICES:
+            authority.issue(settings.pki_dir, name)
+        config = mosquitto.write_config(
+            settings.home / "broker", pki=settings.pki_dir, port=settings.mqtt_port, host=settings.mqtt_host
+        )
+        reachable, port = _reachable(settings.mqtt_host), settings.mqtt_port
+        children.append(
+            supervise.Child(
+                "broker",
+                [mosquitto.program(), "-c", str(config)],
+                env,
+                ready=lambda: supervise.listens(port, reachable),
+            )
+        )
+    after = tuple(child.name for child in children)
+    return [
+        *children,
+        supervise.Child("collect", makiba_command("collect"), env, after),
+        supervise.Child("watch", makiba_command("watch"), env, after),
+        supervise.Child("serve", makiba_command("serve"), env, after, ready=lambda: supervise.answers(health)),
+    ]
+
+
+def makiba_command(*arguments: str) -> list[str]:
+    """The command line of `makiba …` with this very Python."""
+    return [sys.executable, "-m", "makiba", *arguments]
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+
+
+class _told:
+    """Says what is wrong in one line and ends with exit code 2."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        from deploy.pki.authority import PkiError
+
+        if isinstance(error, (PkiError, FileNotFoundError)):
+            typer.echo(str(error), err=True)
+            raise typer.Exit(2) from None
