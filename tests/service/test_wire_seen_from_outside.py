@@ -26,7 +26,7 @@ def resolve(pack: list[dict[str, Any]]) -> list[tuple[str, float, Any, str | Non
     return rows
 
 
-@pytest.fixture()
+@pytest.fixture
 def heard(tmp_path: Path) -> Iterator[list[dict[str, Any]]]:
     """What an independent MQTT 5 client hears on every gateway's topics, as it arrives."""
     with Broker(tmp_path / "broker") as broker, CountingMeter(port := free_port()):
