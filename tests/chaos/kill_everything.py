@@ -76,7 +76,7 @@ def _start(folder: Path, broker: Broker, port: int) -> dict[str, Process]:
     home.mkdir()
     (folder / "counting-meter.yaml").write_text(PROFILE, encoding="utf-8")
     devices = "\n".join(
-        f"      - {{name: meter-{u}, profile: counting-meter.yaml, unit_id: {u}, every: 1s}}"
+        f"      - {{name: meter-{u}, profile: counting-meter, unit_id: {u}, every: 1s}}"
         for u in range(1, UNITS + 1)
     )
     tls = broker.options(GATEWAY).tls
@@ -86,6 +86,7 @@ def _start(folder: Path, broker: Broker, port: int) -> dict[str, Process]:
 gateway: {GATEWAY}
 site: {SITE}
 mqtt: {{host: 127.0.0.1, port: {broker.port}, tls: {{ca: {tls.ca}, cert: {tls.cert}, key: {tls.key}}}}}
+profiles: .
 spool: {{path: spool.db, max_mb: 64, force_every: 10s}}
 buses:
   meters:

@@ -38,10 +38,11 @@ def heard(tmp_path: Path) -> Iterator[list[dict[str, Any]]]:
 gateway: gw-1
 site: shikaoi-001
 mqtt: {{host: 127.0.0.1, port: {broker.port}, tls: {{ca: {tls.ca}, cert: {tls.cert}, key: {tls.key}}}}}
+profiles: .
 buses:
   meters:
     tcp: {{host: 127.0.0.1, port: {port}}}
-    devices: [{{name: meter-1, profile: counting-meter.yaml, unit_id: 1, every: 200ms}}]
+    devices: [{{name: meter-1, profile: counting-meter, unit_id: 1, every: 200ms}}]
 """,
             encoding="utf-8",
         )
