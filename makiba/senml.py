@@ -298,6 +298,8 @@ def _reading(record: Record, words: Mapping[str, Quantity]) -> Reading | str:
         value = value * scale[0] + scale[1]
     try:
         return Reading(series, round(record.time_s * 1000), value)
+    except OverflowError:  # a sum of finite times may be none
+        return f"{series}: time {record.time_s} s is not a time"
     except ValueError as error:
         return str(error)
 
