@@ -43,11 +43,9 @@ class CountingMeter(DataBank):
 
 
 PROFILE = """\
-profile: counting-meter
-names: {ja: 数える計器, en: Counting meter}
 driver: modbus
-trust: proposed
-source: tests/chaos/counting_meter.py
+names: {ja: 数える計器, en: Counting meter}
+source: {trust: proposed, document: tests/chaos/counting_meter.py}
 registers:
 """ + "".join(
     f"  - {{channel: p{i}, quantity: value, table: input, address: {i}, type: uint16}}\n" for i in range(POINTS)
