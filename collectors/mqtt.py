@@ -1,0 +1,353 @@
+"""The way in from gateways: MQTT 5, any number of collectors on one shared subscription.
+
+Three steps, each on its own thread. paho's thread puts what arrives into an inbox and returns. The worker takes all
+that waits there (at most `MAX_TOGETHER`), gives it to `Ingest` in one go, then for each pack: the answer on the
+gateway's own ack topic, the committed feed, and last the PUBACK. The caller's thread keeps the connection.
+
+Nothing is acknowledged before it is committed, so that the broker sends at most Receive Maximum packs ahead: a store
+that is down fills the inbox and then stops the flow, and the process goes on. When the connection breaks, what
+waits in the inbox is forgotten: the broker forgets it too, and gateways send again what was not answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from collectors.ingest import Ingest, Outcome, Pack, feed_of
+from collectors.registry import RegistryError
+from collectors.store import StoreError
+from makiba import topics
+from makiba.mqtt import MqttOptions, connect_properties, new_client
+from makiba.reading import Reading
+from makiba.senml import CONTENT_TYPE_JSON
+from makiba.wire import CONTENT_ENCODING, MAX_PACK_BYTES, Payload
+
+RECEIVE_MAXIMUM: Final = 100
+MAX_TOGETHER: Final = 50
+_INBOX_LIMIT: Final = 4 * RECEIVE_MAXIMUM
+_BACKOFF_S: Final = (0.5, 10.0)
+_STORE_BACKOFF_S: Final = (0.25, 5.0)
+_ANSWER_WITHIN_S: Final = 10.0
+_DRAIN_S: Final = 5.0
+
+T = TypeVar("T")
+
+log = logging.getLogger("makiba.collect")
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A message and the connection that it came on."""
+
+    client: paho.Client
+    message: paho.MQTTMessage
+    received_ms: int
+
+
+class Inbox:
+    """What arrived and is not dealt with. Bounded by Receive Maximum, and by `limit` for what comes with QoS 0."""
+
+    def __init__(self, limit: int) -> None:
+        self._items: deque[_Arrived] = deque()
+        self._changed = threading.Condition()
+        self._limit = limit
+        self._ended = False
+
+    def put(self, item: _Arrived) -> None:
+        with self._changed:
+            if item.message.qos == 0 and len(self._items) >= self._limit:
+                return  # nobody was promised anything: its gateway sends it again
+            self._items.append(item)
+            self._changed.notify()
+
+    def forget(self) -> None:
+        """Drops all: their connection is gone."""
+        with self._changed:
+            self._items.clear()
+
+    def take(self, most: int) -> list[_Arrived]:
+        """Waits for something and gives up to `most`; an empty list when the inbox has ended and is empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._ended)
+            return [self._items.popleft() for _ in range(min(most, len(self._items)))]
+
+    def end(self) -> None:
+        """What is in here is still given out; then `take` answers with nothing."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+class Collector:
+    """One collector. `run` blocks until `stop` is set, then finishes what it has in hand."""
+
+    def __init__(self, options: MqttOptions, ingest: Ingest, *, receive_maximum: int = RECEIVE_MAXIMUM) -> None:
+        self._options = options
+        self._ingest = ingest
+        self._receive_maximum = receive_maximum
+        self._inbox = Inbox(_INBOX_LIMIT)
+        self._give_up = threading.Event()
+        self._client: paho.Client | None = None
+        self._unknown: dict[str, float] = {}
+        self.connected = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        """Connects, and again whenever the connection breaks, until `stop`."""
+        worker = threading.Thread(target=self._work, name="collector-worker", daemon=True)
+        worker.start()
+        failures = 0
+        while not stop.is_set():
+            problem, was_up = self._one_connection(stop, worker)
+            if stop.is_set():
+                break
+            failures = 1 if was_up else failures + 1
+            if failures == 1:
+                log.warning("broker %s:%s: %s; trying again", self._options.host, self._options.port, problem)
+            low, high = _BACKOFF_S
+            stop.wait(min(high, low * 2 ** min(failures - 1, 8)) * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
+        self._finish(worker)
+
+    # ------------------------------------------------------------------------------------------- the connection
+
+    def _one_connection(self, stop: threading.Event, worker: threading.Thread) -> tuple[str, bool]:
+        """One connection from CONNECT to its end: why it ended, and whether messages could come on it."""
+        broken = threading.Event()
+        answered = threading.Event()
+        said: list[str] = []
+        try:
+            client = new_client(self._options, f"collector-{secrets.token_hex(8)}", manual_ack=True)
+        except OSError as error:
+            return f"TLS files: {error}", False
+
+        def on_connect(_c: Any, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
+            if reason.is_failure:
+                said.append(f"refused the connection: {reason}")
+                broken.set()
+                return
+            client.subscribe(_subscriptions())
+
+        def on_subscribe(_c: Any, _u: Any, _mid: int, reasons: Sequence[Any], _p: Any) -> None:
+            if any(reason.is_failure for reason in reasons):
+                said.append(f"refused a subscription: {', '.join(map(str, reasons))}")
+                broken.set()
+            answered.set()
+
+        def on_disconnect(_c: Any, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
+            said.append(f"connection lost: {reason}")
+            broken.set()
+
+        def on_message(_c: Any, _u: Any, message: paho.MQTTMessage) -> None:
+            self._inbox.put(_Arrived(client, message, time.time_ns() // 1_000_000))
+
+        client.on_connect, client.on_subscribe = on_connect, on_subscribe
+        client.on_disconnect, client.on_message = on_disconnect, on_message
+        client.max_queued_messages_set(2 * _INBOX_LIMIT)
+        properties = connect_properties(receive_maximum=self._receive_maximum)
+        try:
+            client.connect(
+                self._options.host,
+                self._options.port,
+                keepalive=self._options.keepalive_s,
+                clean_start=True,
+                properties=properties,
+            )
+        except (OSError, ValueError) as error:
+            return f"cannot be reached: {error}", False
+        client.loop_start()
+        try:
+            deadline = time.monotonic() + _ANSWER_WITHIN_S
+            while not (answered.wait(0.05) or broken.is_set() or stop.is_set()):
+                if time.monotonic() > deadline:
+                    return f"no answer within {_ANSWER_WITHIN_S:g} s", False
+            up = answered.is_set() and not broken.is_set()
+            if up:
+                log.info("broker %s:%s: connected", self._options.host, self._options.port)
+                self._client = client
+                self.connected.set()
+                _wait_any(stop, broken)
+            if stop.is_set() and not broken.is_set():
+                self._drain(client, worker)
+            return (said[0] if said else "stopped"), up
+        finally:
+            self.connected.clear()
+            self._inbox.forget()
+            client.disconnect()
+            client.loop_stop()
+
+    def _drain(self, client: paho.Client, worker: threading.Thread) -> None:
+        """Takes no more, finishes what is in hand, and lets its answers out."""
+        client.unsubscribe([topic for topic, _ in _subscriptions()])
+        self._inbox.end()
+        worker.join(_DRAIN_S)
+        deadline = time.monotonic() + 1.0
+        while client.want_write() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _finish(self, worker: threading.Thread) -> None:
+        self._give_up.set()
+        self._inbox.end()
+        worker.join(_DRAIN_S)
+
+    # ----------------------------------------------------------------------------------------------- the worker
+
+    def _work(self) -> None:
+        while arrived := self._inbox.take(MAX_TOGETHER):
+            packs = [(item, _pack_of(item)) for item in arrived]
+            readings = [(item, pack) for item, pack in packs if pack is not None]
+            if readings:
+                self._take_packs(readings)
+            for item, pack in packs:
+                if pack is None:
+                    self._take_word(item)
+
+    def _take_packs(self, packs: list[tuple[_Arrived, Pack]]) -> None:
+        try:
+            outcomes = self._persist(lambda: self._ingest.take([pack for _, pack in packs]))
+        except Exception:
+            # A defect of ours met something in these packs. Alone, each of the others is still served; the one
+            # that cannot be is not answered, so that its gateway keeps it, and does not hold up anybody.
+            if len(packs) > 1:
+                for one in packs:
+                    self._take_packs([one])
+                return
+            item, pack = packs[0]
+            log.exception("%s: batch %.80r cannot be processed; not answered", pack.gateway, pack.correlation)
+            item.client.ack(item.message.mid, item.message.qos)
+            return
+        for (item, _), outcome in zip(packs, outcomes or (), strict=False):
+            try:
+                self._answer(outcome)
+            except Exception:
+                # The pack is committed; without an answer its gateway sends it again.
+                log.exception("%s: batch %.80r cannot be answered", outcome.pack.gateway, outcome.pack.correlation)
+            item.client.ack(item.message.mid, item.message.qos)
+
+    def _answer(self, outcome: Outcome) -> None:
+        """After the commit: the answer, then the feed. On the connection of now, be it another than the pack's."""
+        gateway = outcome.pack.gateway
+        if outcome.held:
+            self._say_unknown(gateway)
+        if outcome.refused:
+            log.warning(
+                "%s: %d records refused; the first: %s", gateway, len(outcome.refused), outcome.refused[0].reason
+            )
+        if outcome.ack:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.CorrelationData = outcome.pack.correlation
+            properties.ContentType = "application/json"
+            self._publish(topics.gateway_topic(gateway, topics.ACK), outcome.ack.to_bytes(), 1, properties)
+        if outcome.stored:
+            self._feed(gateway, outcome.stored, outcome.pack.correlation)
+
+    def _feed(self, gateway: str, readings: Sequence[Reading], correlation: bytes | None) -> None:
+        """A hint, QoS 0: whoever misses it finds the readings in the store."""
+        payload: Payload = feed_of(readings)
+        if len(payload.data) > MAX_PACK_BYTES:
+            return
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ContentType = CONTENT_TYPE_JSON
+        if correlation is not None:
+            properties.CorrelationData = correlation
+        properties.UserProperty = [*payload.user_properties, ("gateway", gateway)]
+        self._publish(topics.stored_topic(readings[0].series.site), payload.data, 0, properties)
+
+    def _publish(self, topic: str, payload: bytes, qos: int, properties: Properties) -> None:
+        if client := self._client:
+            client.publish(topic, payload, qos=qos, properties=properties)
+
+    def _take_word(self, item: _Arrived) -> None:
+        """A gateway's status, its will, or the list of its devices. An empty one takes a retained one away."""
+        topic, payload, at_ms = item.message.topic, bytes(item.message.payload), item.received_ms
+        status, reported = topics.gateway_of(topic, topics.STATUS), topics.gateway_of(topic, topics.CONFIG_REPORTED)
+        try:
+            if status is not None and payload:
+                self._take_status(status, payload, at_ms)
+            elif reported is not None and payload:
+                self._persist(lambda: self._ingest.take_reported(reported, payload, at_ms))
+        except Exception:
+            # As above: a defect of ours must not end the worker.
+            log.exception("message on %.120r cannot be processed", topic)
+        item.client.ack(item.message.mid, item.message.qos)
+
+    def _take_status(self, gateway: str, payload: bytes, received_ms: int) -> None:
+        if state := self._persist(lambda: self._ingest.take_status(gateway, payload, received_ms)):
+            log.info("%s: %s", gateway, state[0].value)
+            self._feed(gateway, state, None)
+
+    def _persist(self, attempt: Callable[[], T]) -> T | None:
+        """What `attempt` returns, as soon as store and registry take it; None when stopping comes first.
+
+        Meanwhile nothing is acknowledged, and the broker stops sending once Receive Maximum is reached.
+        """
+        failures = 0
+        while True:
+            try:
+                done = attempt()
+            except (StoreError, RegistryError) as error:
+                failures += 1
+                if failures == 1:
+                    log.error("%s; nothing is answered until it is back", error)
+                low, high = _STORE_BACKOFF_S
+                asked = getattr(error, "retry_after_s", None)
+                if self._give_up.wait(asked or min(high, low * 2 ** min(failures - 1, 8))):
+                    return None
+            else:
+                if failures:
+                    log.info("store and registry are back after %d attempts", failures)
+                return done
+
+    def _say_unknown(self, gateway: str) -> None:
+        """One line per gateway and hour."""
+        now_s = time.monotonic()
+        if now_s - self._unknown.get(gateway, -3600.0) >= 3600:
+            self._unknown[gateway] = now_s
+            log.warning(
+                "%s: no site names this gateway, its readings wait there; add it to a site file and run "
+                "`makiba site apply`",
+                gateway,
+            )
+
+
+def _subscriptions() -> list[tuple[str, SubscribeOptions]]:
+    once = SubscribeOptions(qos=1)
+    return [
+        (topics.shared(topics.COLLECTORS_GROUP, topics.all_gateways(topics.READINGS)), once),
+        (topics.all_gateways(topics.STATUS), once),
+        (topics.all_gateways(topics.CONFIG_REPORTED), once),
+    ]
+
+
+def _pack_of(item: _Arrived) -> Pack | None:
+    """The pack in a message on a readings topic; None for any other topic."""
+    message = item.message
+    gateway = topics.gateway_of(message.topic, topics.READINGS)
+    if gateway is None:
+        return None
+    properties = message.properties
+    user = dict(getattr(properties, "UserProperty", []))
+    return Pack(
+        gateway=gateway,
+        correlation=getattr(properties, "CorrelationData", b""),
+        payload=bytes(message.payload),
+        received_ms=item.received_ms,
+        content_type=getattr(properties, "ContentType", CONTENT_TYPE_JSON),
+        content_encoding=user.get(CONTENT_ENCODING),
+    )
+
+
+def _wait_any(stop: threading.Event, broken: threading.Event) -> None:
+    while not (stop.is_set() or broken.wait(0.1)):
+        pass
