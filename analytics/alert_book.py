@@ -1,0 +1,167 @@
+"""The alert book: the one place where an alert is opened, worsens, is acknowledged and ends.
+
+Guarantees (DESIGN.md says how): one problem is one alert, however often it is judged; each step is an event in the
+same transaction as the change it tells of; an alert that got worse is nobody's until somebody acknowledges it again.
+Reading is `collectors.registry.alerts`. Every function works in the session of the caller, who commits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from analytics.decision import Decision
+from collectors.registry.schema import Alert, AlertEvent
+from collectors.registry.viewer import Person, Service, Viewer, may_see, spell
+from makiba.rule import SEVERITIES
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What stands in the book after a decision: the alert's id and onset. `changed`: an event was added."""
+
+    alert_id: str
+    onset_ms: int
+    changed: bool
+
+
+def alert_id(rule: str, site: str, subject: str, onset_ms: int) -> str:
+    """The id of an alert: 32 hex digits, the same whoever judges it."""
+    return hashlib.sha256(f"{rule}|{site}|{subject}|{onset_ms}".encode()).hexdigest()[:32]
+
+
+def write(session: Session, viewer: Service, decision: Decision, now_ms: int) -> Written:
+    """Writes `decision`; writing it again changes nothing.
+
+    An open alert of the same rule and subject is this problem, whatever its onset: the answer has its onset then.
+    `IntegrityError` when another worker opened it at the same moment: roll back, decide again.
+    """
+    row = _open_row(session, decision)
+    match decision.kind:
+        case "open":
+            return _open(session, viewer, row, decision, now_ms)
+        case "worsen" | "seen":
+            changed = row is not None and _update(session, viewer, row, decision, now_ms)
+        case "end":
+            changed = row is not None and _end(session, viewer, row, decision, now_ms)
+        case _:
+            assert_never(decision.kind)
+    if row is None:
+        return Written(_id(decision), decision.onset_ms, False)
+    return Written(row.id, row.onset_ms, changed)
+
+
+def acknowledge(session: Session, viewer: Person, alert_id: str, now_ms: int) -> Alert | None:
+    """Notes that `viewer` takes care of the alert; None when there is none for them.
+
+    One that is acknowledged or has ended already stays as it is: the first who answered has it.
+    """
+    if not isinstance(viewer, Person):
+        raise TypeError("only a person acknowledges an alert")
+    row = session.scalar(select(Alert).where(Alert.id == alert_id).with_for_update())
+    if row is None or not may_see(viewer, row.site_id):
+        return None
+    if row.acknowledged_ms is None and row.ended_ms is None:
+        row.acknowledged_ms, row.acknowledged_by = now_ms, viewer.id
+        _note(session, viewer, row, "acknowledged", now_ms)
+    return row
+
+
+def _open_row(session: Session, decision: Decision) -> Alert | None:
+    query = select(Alert).where(
+        Alert.site_id == decision.site,
+        Alert.rule == decision.rule,
+        Alert.subject == decision.subject,
+        Alert.ended_ms.is_(None),
+    )
+    return session.scalar(query.with_for_update())
+
+
+def _open(session: Session, viewer: Service, row: Alert | None, decision: Decision, now_ms: int) -> Written:
+    if row is not None:
+        return Written(row.id, row.onset_ms, _update(session, viewer, row, decision, now_ms))
+    row = session.get(Alert, _id(decision))
+    if row is not None:  # it ended and is there again since the same moment: what watched it was away
+        row.ended_ms = row.acknowledged_ms = row.acknowledged_by = None
+        row.severity = decision.severity
+        kind = "reopened"
+    else:
+        row = Alert(
+            id=_id(decision),
+            site_id=decision.site,
+            rule=decision.rule,
+            subject=decision.subject,
+            severity=decision.severity,
+            onset_ms=decision.onset_ms,
+            opened_ms=now_ms,
+        )
+        session.add(row)
+        kind = "opened"
+    _refresh(row, decision, now_ms)
+    session.flush()
+    _note(session, viewer, row, kind, now_ms, {"severity": row.severity, "signals": dict(row.signals)})
+    return Written(row.id, row.onset_ms, True)
+
+
+def _update(session: Session, viewer: Service, row: Alert, decision: Decision, now_ms: int) -> bool:
+    _refresh(row, decision, now_ms)
+    if SEVERITIES.index(decision.severity) <= _rank(row.severity):
+        return False
+    detail = {"from": row.severity, "to": decision.severity, "signals": dict(row.signals)}
+    row.severity = decision.severity
+    row.acknowledged_ms = row.acknowledged_by = None
+    _note(session, viewer, row, "worsened", now_ms, detail)
+    return True
+
+
+def _end(session: Session, viewer: Service, row: Alert, decision: Decision, now_ms: int) -> bool:
+    row.ended_ms = max(decision.at_ms, row.onset_ms)
+    _note(session, viewer, row, "ended", now_ms, {"reason": decision.reason} if decision.reason else {})
+    return True
+
+
+def _refresh(row: Alert, decision: Decision, now_ms: int) -> None:
+    row.seen_ms, row.place_id = now_ms, decision.place
+    row.children = [{"subject": subject} for subject in decision.children]
+    row.signals = _merged(row.signals or {}, decision.signals)
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Newest and worst value of each signal since the alert opened; one that is unknown now keeps its last."""
+    merged = dict(old)
+    for name, signal in new.items():
+        entry = dict(signal)
+        pick = {"above": max, "below": min}.get(str(entry.get("toward")))
+        if pick is not None:
+            entry["worst"] = pick(entry["value"], old.get(name, entry).get("worst", entry["value"]))
+        merged[name] = entry
+    return merged
+
+
+def _rank(severity: str) -> int:
+    return next((i for i, s in enumerate(SEVERITIES) if s == severity), 0)
+
+
+def _id(decision: Decision) -> str:
+    return alert_id(decision.rule, decision.site, decision.subject, decision.onset_ms)
+
+
+def _note(
+    session: Session, viewer: Viewer, row: Alert, kind: str, at_ms: int, detail: Mapping[str, Any] | None = None
+) -> None:
+    session.add(
+        AlertEvent(
+            alert_id=row.id,
+            site_id=row.site_id,
+            at_ms=at_ms,
+            kind=kind,
+            who=spell(viewer),
+            detail=dict(detail or {}),
+        )
+    )
+    session.flush()

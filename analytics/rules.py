@@ -1,0 +1,37 @@
+"""The rules in force on a farm: those of the rules' folder with the farm's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from makiba.rule import Rule, Tuned, check_overrides, load_rules, tuned
+from makiba.settings import Settings
+
+
+@dataclass(frozen=True)
+class FarmRules:
+    """All rules as `overrides` of one farm leave them.
+
+    An override that cannot be applied is in `problems`, as (rule, what is wrong), and its rule keeps the numbers it
+    comes with: a slip in one line must not silence a tank.
+    """
+
+    rules: Mapping[str, Rule]
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def problems(self) -> tuple[tuple[str, str], ...]:
+        return tuple(check_overrides(self.rules, self.overrides))
+
+    def tuned(self, rule: str, subject: str | None = None) -> Tuned:
+        """The rule called `rule` with the numbers in force for `subject`."""
+        wrong = {name for name, _ in self.problems}
+        return tuned(self.rules[rule], None if rule in wrong else self.overrides.get(rule), subject)
+
+
+def all_rules(settings: Settings) -> dict[str, Rule]:
+    """Every rule of `settings.rules_dir`; `ConfigErrors` with all that is wrong."""
+    return load_rules(settings.rules_dir)

@@ -1,0 +1,211 @@
+"""What has been seen of a farm: the newest reading of each series, and what a signal is worth at a given time.
+
+A value is unknown (None) when it is stale, or when its subject or device said later that it cannot be read. A bad
+value is never stored as a number, so that a number newer than a bad state is good.
+
+Silence by the clock is measured on what the gateway sends, never on this machine's clock alone: a device is silent
+(`no-data`) when its gateway went on sending for three polls without it. So a collector, a broker or a link that is
+down does not turn every device of a town into an alert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from analytics.derived import derive
+from analytics.farm import Farm, FarmDevice
+from analytics.pairs import Pair, Source, stale_ms
+from makiba.reading import Reading, Series, Value
+from makiba.rule import Signal
+
+STATE: Final = "state"
+NO_DATA: Final = "no-data"
+MIN_SILENCE_MS: Final = 10_000
+"""A device polled every second may be late by so much."""
+STREAM_GAP_MS: Final = 120_000
+"""A gateway that sent nothing for so long begins anew: its devices are not silent for what was before."""
+UNKNOWN_GATEWAY_SILENT_MS: Final = 300_000
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What a gateway sends, on its own time: since when it flows without a gap, and its newest reading."""
+
+    start_ms: int
+    newest_ms: int
+
+
+class Seen:
+    """The newest of everything on one farm."""
+
+    def __init__(self, farm: Farm) -> None:
+        self._farm = farm
+        self._newest: dict[Series, tuple[int, Value]] = {}
+        self._streams: dict[str, _Stream] = {}
+        self._devices: dict[str, FarmDevice | None] = {}  # by subject; a cache of the farm's answers
+        self._device_ms: dict[str, int] = {}
+
+    def configure(self, farm: Farm) -> None:
+        """Goes on with another state of the registry."""
+        self._farm, self._devices = farm, {}
+        self._device_ms = {}
+        for series, (time_ms, _) in self._newest.items():
+            self._note_device(series, time_ms)
+
+    def device_of(self, subject: str) -> FarmDevice | None:
+        if subject not in self._devices:
+            self._devices[subject] = self._farm.device_of(subject)
+        return self._devices[subject]
+
+    def newest_ms(self, series: Series) -> int:
+        """The time of the newest reading of `series`; 0 for none."""
+        return self._newest.get(series, (0, 0.0))[0]
+
+    def take(self, reading: Reading) -> bool:
+        """Remembers `reading`; False when it is not newer than the newest of its series."""
+        series, time_ms = reading.series, reading.time_ms
+        if time_ms <= self.newest_ms(series):
+            return False
+        self._newest[series] = (time_ms, reading.value)
+        device = self._note_device(series, time_ms)
+        gateway = device.gateway if device else series.subject.partition(".")[0]
+        # A gateway's own state may be its will, whose time is the centre's.
+        if gateway in self._farm.gateways and series.subject != gateway:
+            stream = self._streams.get(gateway)
+            if stream is None or time_ms - stream.newest_ms > STREAM_GAP_MS:
+                self._streams[gateway] = _Stream(time_ms, time_ms)
+            else:
+                stream.newest_ms = max(stream.newest_ms, time_ms)
+        return True
+
+    def _note_device(self, series: Series, time_ms: int) -> FarmDevice | None:
+        device = self.device_of(series.subject)
+        if device is not None:
+            self._device_ms[device.name] = max(self._device_ms.get(device.name, 0), time_ms)
+        return device
+
+    # ------------------------------------------------------------------------------------------------- signals
+
+    def values(self, pair: Pair, at_ms: int) -> dict[str, Value | None]:
+        """Each signal of `pair` at `at_ms`."""
+        return {name: self._value(pair, name, at_ms) for name in pair.inputs}
+
+    def _value(self, pair: Pair, name: str, at_ms: int) -> Value | None:
+        """The mean of the signal's sources that are fresh and sound; None when there is none."""
+        signal = pair.rule.rule.signals[name]
+        if signal.quantity == STATE and pair.rule.rule.about in ("device", "gateway"):
+            return self._state(pair, at_ms)
+        found = [v for s in pair.inputs[name] if (v := self._source(pair, signal, s, at_ms)) is not None]
+        numbers = [v for v in found if not isinstance(v, str)]
+        return sum(numbers) / len(numbers) if numbers else found[0] if found else None
+
+    def _source(self, pair: Pair, signal: Signal, source: Source, at_ms: int) -> Value | None:
+        found: list[Value] = []
+        for series in source:
+            value = self._fresh(pair, series, at_ms)
+            if value is None or self._faulty(series):
+                return None
+            found.append(value)
+        if signal.derived is None:
+            return found[0]
+        return derive(signal.derived, tuple(v for v in found if not isinstance(v, str)))
+
+    def _fresh(self, pair: Pair, series: Series, at_ms: int) -> Value | None:
+        time_ms, value = self._newest.get(series, (None, None))
+        if time_ms is None:
+            return None
+        stale = stale_ms(pair.rule.rule, self.device_of(series.subject))
+        return value if stale is None or at_ms - time_ms <= stale else None
+
+    def _faulty(self, series: Series) -> bool:
+        if series.quantity == STATE:
+            return False
+        return any(
+            state != "ok" and time_ms > self.newest_ms(series)
+            for s in self.states_of(series)
+            for time_ms, state in (self._newest.get(s, (0, "ok")),)
+        )
+
+    def states_of(self, series: Series) -> tuple[Series, ...]:
+        """The states that say whether `series` can be believed: its subject's and its device's."""
+        device = self.device_of(series.subject)
+        subjects = (series.subject, device.name) if device else (series.subject,)
+        return tuple(Series(series.site, s, STATE) for s in dict.fromkeys(subjects))
+
+    # ------------------------------------------------------------------------------------------------- silence
+
+    def _state(self, pair: Pair, at_ms: int) -> Value | None:
+        """What a device or gateway says of itself, or `no-data` where it says nothing although it should."""
+        if self.silent_since(pair, at_ms) is not None:
+            return NO_DATA
+        said = self._fresh(pair, Series(self._farm.site, pair.subject, STATE), at_ms)
+        if said is not None:
+            return said
+        if pair.rule.rule.about == "device":
+            heard_ms, longest = self._device_ms.get(pair.subject, 0), _polls(self._farm.devices[pair.subject])
+            return "ok" if heard_ms and at_ms - heard_ms <= longest else None
+        stream = self._streams.get(pair.subject)
+        return "online" if stream and at_ms - stream.newest_ms <= UNKNOWN_GATEWAY_SILENT_MS else None
+
+    def silent_since(self, pair: Pair, now_ms: int) -> int | None:
+        """Since when nothing comes from a device or gateway that should send; None while it does, or nobody knows."""
+        if pair.rule.rule.about == "gateway":
+            return self._gateway_silent_since(pair.subject, now_ms)
+        device = self._farm.devices[pair.subject]
+        stream = self._streams.get(device.gateway)
+        if stream is None or now_ms - stream.newest_ms > STREAM_GAP_MS:
+            return None
+        since = max(self._device_ms.get(device.name, 0), stream.start_ms)
+        return since if stream.newest_ms - since > _polls(device) else None
+
+    def _gateway_silent_since(self, gateway: str, now_ms: int) -> int | None:
+        stream = self._streams.get(gateway)
+        if stream is None or Series(self._farm.site, gateway, STATE) in self._newest:
+            return None
+        polls = [3 * d.every_ms for d in self._farm.devices.values() if d.gateway == gateway]
+        longest = max(UNKNOWN_GATEWAY_SILENT_MS, min(polls, default=0))
+        return stream.newest_ms if now_ms - stream.newest_ms > longest else None
+
+    # --------------------------------------------------------------------------------------- for people, for later
+
+    def signals(self, pair: Pair, now_ms: int) -> dict[str, dict[str, Any]]:
+        """What the signals say that are known at `now_ms`, as a `Decision` carries it."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, value in self.values(pair, now_ms).items():
+            signal = pair.rule.rule.signals[name]
+            newest = {s: self.newest_ms(s) for source in pair.inputs[name] for s in source}
+            if value is not None:
+                subject = pair.subject if signal.of == "subject" else max(newest, key=lambda s: newest[s]).subject
+                at = {"value": value, "time_ms": max(newest.values()) or now_ms}
+                found[name] = {"quantity": signal.shown_as, "subject": subject, **at, **_toward(pair, name)}
+        return found
+
+    def memory(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "newest": [[s.subject, s.quantity, t, v] for s, (t, v) in self._newest.items()],
+            "streams": {g: [s.start_ms, s.newest_ms] for g, s in self._streams.items()},
+        }
+
+    def recall(self, memory: Mapping[str, Any]) -> list[Series]:
+        """Goes on from `memory`; the series in it."""
+        for subject, quantity, time_ms, value in memory["newest"]:
+            series = Series(self._farm.site, subject, quantity)
+            self._newest[series] = (time_ms, value)
+            self._note_device(series, time_ms)
+        self._streams = {g: _Stream(*times) for g, times in memory["streams"].items()}
+        return list(self._newest)
+
+
+def _toward(pair: Pair, name: str) -> dict[str, str]:
+    """Which way the signal gets worse, where the rule says so."""
+    for condition in pair.rule.rule.raise_.when:
+        if condition.signal == name and condition.is_ is None:
+            return {"toward": "above" if condition.above else "below"}
+    return {}
+
+
+def _polls(device: FarmDevice) -> int:
+    return max(3 * device.every_ms, MIN_SILENCE_MS)
