@@ -1,0 +1,78 @@
+/* Requests to the API. Every failure is an ApiError that says which kind it is; nothing is retried here. */
+import type { Alert, Fault, Language, Places, Session, Windows } from "./contract";
+
+/** unreachable: no answer at all; signed-out: 401; refused: the server answered and said no. */
+export type Failure = "unreachable" | "signed-out" | "refused";
+
+export class ApiError extends Error {
+  constructor(
+    readonly failure: Failure,
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const BASE = "/api/v1";
+const WAIT_MS = 15_000;
+
+async function request(method: string, path: string, body?: unknown): Promise<Response> {
+  const stop = new AbortController();
+  const timer = setTimeout(() => stop.abort(), WAIT_MS);
+  const headers: Record<string, string> = method === "GET" ? {} : { "X-Makiba": "1" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let answer: Response;
+  try {
+    answer = await fetch(BASE + path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+      cache: "no-store",
+      signal: stop.signal,
+    });
+  } catch (error) {
+    throw new ApiError("unreachable", 0, String(error));
+  } finally {
+    clearTimeout(timer);
+  }
+  if (answer.ok) return answer;
+  // 502..504 come from a proxy whose Makiba is down: for the person that is the same as no answer
+  if (answer.status >= 502 && answer.status <= 504) throw new ApiError("unreachable", answer.status, answer.statusText);
+  throw new ApiError(answer.status === 401 ? "signed-out" : "refused", answer.status, await detail(answer));
+}
+
+async function detail(answer: Response): Promise<string> {
+  try {
+    const problem = (await answer.json()) as { title?: string; detail?: string };
+    return problem.detail ?? problem.title ?? answer.statusText;
+  } catch {
+    return answer.statusText;
+  }
+}
+
+async function get<T>(path: string): Promise<T> {
+  return (await (await request("GET", path)).json()) as T;
+}
+
+const part = encodeURIComponent;
+
+export const api = {
+  session: () => get<Session>("/session"),
+  signIn: (login: string, password: string) => request("POST", "/session", { login, password }),
+  join: (code: string) => request("POST", "/session/join", { code }),
+  signOut: () => request("DELETE", "/session"),
+  setLanguage: (language: Language) => request("PUT", "/session/language", { language }),
+  places: (site: string) => get<Places>(`/sites/${part(site)}/places`),
+  alerts: async (site: string, state: "active" | "ended", limit = 50) =>
+    (await get<{ alerts: Alert[] }>(`/sites/${part(site)}/alerts?state=${state}&limit=${limit}`)).alerts,
+  alert: (id: string) => get<Alert>(`/alerts/${part(id)}`),
+  acknowledge: async (id: string) => (await (await request("POST", `/alerts/${part(id)}/acknowledge`)).json()) as Alert,
+  windows: (site: string, subject: string, quantity: string, startMs: number, endMs: number, points: number) =>
+    get<Windows>(
+      `/sites/${part(site)}/series/${part(subject)}/${part(quantity)}/windows?start_ms=${Math.floor(startMs)}&end_ms=${Math.floor(endMs)}&points=${points}`,
+    ),
+  faults: () => get<Fault[]>("/demo/faults"),
+  setFault: (id: string, on: boolean) => request("PUT", `/demo/faults/${part(id)}`, { on }),
+};

@@ -1,0 +1,22 @@
+/* Starts the page: its state, its root, its service worker. */
+import { mount } from "svelte";
+
+import App from "./App.svelte";
+import { Farm } from "./lib/farm.svelte";
+import { browserShelf, Keep } from "./lib/keep";
+import "uplot/dist/uPlot.min.css";
+import "./styles/base.css";
+import "./styles/parts.css";
+import "./styles/pages.css";
+
+const farm = new Farm(new Keep(browserShelf()));
+const target = document.getElementById("app");
+if (!target) throw new Error("the page has no #app");
+mount(App, { target, props: { farm } });
+void farm.start();
+
+if (import.meta.env.PROD && "serviceWorker" in navigator) {
+  window.addEventListener("load", () => {
+    navigator.serviceWorker.register("/sw.js").catch(() => undefined); // without it the page only needs the network
+  });
+}
