@@ -1,0 +1,143 @@
+"""`makiba gateway …`: run it, and the technician's first tools.
+
+Starting is light: what a command needs is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gateway.driver import Bus, Device, Explained
+    from gateway.site import Gateway
+
+app = typer.Typer(
+    help="Poll sensors and send what was measured (on the Pi); technician's tools.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[
+    Path, typer.Option("-c", "--config", metavar="FILE", help="The gateway file, for example gateway.yaml")
+]
+
+
+@app.command()
+def run(config: ConfigOption) -> None:
+    """Poll the sensors in FILE and send what was measured, until stopped.
+
+    A wrong file stops it before anything is started, with the line of each error and exit code 2.
+    """
+    from gateway.service import serve
+
+    gateway = _load(config, with_files=True)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s {gateway.site} {gateway.name} %(message)s",
+    )
+    asyncio.run(serve(gateway))
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The gateway file to check")],
+) -> None:
+    """Check FILE without touching a wire, and show how busy each bus will be.
+
+    Every error is shown with file, line and what was expected; exit code 2 then.
+    """
+    gateway = _load(file)
+    typer.echo(f"{file}: gateway {gateway.name} of site {gateway.site}")
+    for bus in gateway.buses:
+        for line in _budget(bus):
+            typer.echo(line)
+
+
+@app.command()
+def read(
+    config: ConfigOption,
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="Name of a device in FILE")],
+) -> None:
+    """Read DEVICE once and explain it: the bytes on the wire, and what each value came out as.
+
+    A serial port can be open only once: stop the gateway before.
+    """
+    gateway = _load(config)
+    found = [(bus, d) for bus in gateway.buses for d in bus.devices if d.name == device]
+    if not found:
+        from makiba.words import nearest
+
+        names = [d.name for bus in gateway.buses for d in bus.devices]
+        typer.echo(f"{config}: no device {device!r}{nearest(device, names)}; there are {', '.join(names)}", err=True)
+        raise typer.Exit(2)
+    bus, target = found[0]
+    try:
+        explained = asyncio.run(_read_once(bus, target))
+    except OSError as error:
+        typer.echo(f"bus {bus.name}: {error}", err=True)
+        raise typer.Exit(1) from None
+    for frame in explained.frames:
+        typer.echo(f"  {frame}")
+    for point, where, outcome in explained.values:
+        shown = point.quantity.shown(outcome) if isinstance(outcome, float) else f"no value ({outcome})"
+        typer.echo(f"{point.series.subject} {point.quantity.names['en']}: {shown}   [{where}]")
+    typer.echo(f"{device}: {explained.state}")
+    raise typer.Exit(0 if explained.state == "ok" else 1)
+
+
+@app.command()
+def spool(config: ConfigOption) -> None:
+    """Show what waits to be acknowledged by the centre. The gateway may be running."""
+    from gateway.spool_view import view_spool
+
+    gateway = _load(config)
+    for line in view_spool(gateway.spool.path):
+        typer.echo(line)
+
+
+async def _read_once(bus: Bus, device: Device) -> Explained:
+    return await bus.driver.read_once(bus, device)
+
+
+def _load(file: Path, *, with_files: bool = False) -> Gateway:
+    """The gateway file; every error on its own line and exit code 2 when it, or a file it names, is wrong."""
+    from gateway.drivers import drivers
+    from gateway.site import check_files, load_gateway
+    from makiba.located_yaml import ConfigErrors
+
+    try:
+        gateway = load_gateway(file, drivers())
+        if with_files:
+            check_files(gateway)
+        return gateway
+    except ConfigErrors as errors:
+        typer.echo(str(errors), err=True)
+        raise typer.Exit(2) from None
+
+
+def _budget(bus: Bus) -> list[str]:
+    """Predicted cycle time and occupancy of a bus."""
+    loads = bus.driver.loads(bus)
+    lines = [f"bus {bus.name} ({bus.driver.kind}): {len(bus.devices)} devices"]
+    if not loads:
+        return [*lines, "  listened to; nothing is asked"]
+    for load in loads:
+        lines.append(
+            f"  {load.device}: {load.requests} requests, {load.busy_s * 1000:.0f} ms every {load.every_s:g} s"
+        )
+    occupied = sum(load.busy_s / load.every_s for load in loads)
+    lines.append(
+        f"  one round of all: {sum(load.busy_s for load in loads) * 1000:.0f} ms; occupied {occupied:.0%} of the time"
+    )
+    if occupied > 0.8:
+        lines.append("  too much: ask less often, raise the baud rate, or use a second bus")
+    return lines

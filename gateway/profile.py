@@ -1,0 +1,195 @@
+"""A device profile: what an instrument gives and how it is read, as data.
+
+This module has what the profiles of all drivers share; what is special to a protocol (registers, sentences)
+is a subclass that the driver brings. A profile is one YAML file in `firmware_configs/devices`, its name is the
+file's. Unknown keys are refused and every error is a place.
+
+A profile carries a mark of trust and its source, because a register map that nobody has seen answering is a guess:
+`verified` was read in the maker's document or on a device, `known` is widely known and not re-read, `proposed`
+is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from gateway.units import conversion, known_units, units_for
+from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located
+from makiba.quantities import catalogue
+from makiba.words import nearest
+
+
+class Strict(BaseModel):
+    """Frozen, unknown keys forbidden, `"1"` is not `1`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _known_quantity(name: str) -> str:
+    if name not in catalogue():
+        raise ValueError(f"quantity {name!r} is not in the catalogue{nearest(name, catalogue())}")
+    return name
+
+
+def _known_unit(unit: str) -> str:
+    primaries = {q.unit for q in catalogue().values() if q.unit}
+    if unit not in primaries | known_units():
+        raise ValueError(f"unit {unit!r} is not known{nearest(unit, sorted(primaries | known_units()))}")
+    return unit
+
+
+def _in_order(pair: list[float]) -> list[float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"{pair} is empty: the lowest stands first")
+    return pair
+
+
+QuantityName = Annotated[str, AfterValidator(_known_quantity)]
+UnitName = Annotated[str, AfterValidator(_known_unit)]
+ChannelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+Pair = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
+
+
+class Names(Strict):
+    """What people call it."""
+
+    ja: str
+    en: str
+
+
+class Source(Strict):
+    """Where the facts come from, and how sure they are."""
+
+    trust: Literal["verified", "known", "proposed"]
+    document: str
+    note: str = ""
+
+
+class Measured(Strict):
+    """One value that an instrument gives; the base of a register and of a sentence's field.
+
+    value in `unit` = raw * scale + offset. Without `quantity` the channel is free: the gateway file says what it
+    measures.
+    """
+
+    quantity: QuantityName | None = None
+    channel: ChannelName | None = Field(default=None, description="Part of the subject's name after the dot")
+    unit: UnitName | None = Field(
+        default=None, description="Unit that the instrument gives; default: the catalogue's"
+    )
+    scale: float = 1.0
+    offset: float = 0.0
+    sentinels: tuple[float, ...] = Field(default=(), strict=False, description="Raw values that mean 'no value'")
+    valid_raw: Pair | None = Field(default=None, description="Raw values outside are no measurements")
+
+
+class Serial(Strict):
+    """The serial line as the maker ships it."""
+
+    baud: int = Field(default=9600, ge=50, le=4_000_000)
+    parity: Literal["none", "even", "odd"] = "none"
+    data_bits: Literal[7, 8] = 8
+    stop_bits: Literal[1, 2] = 1
+
+
+class Profile(Strict):
+    """What all profiles say. A driver's subclass adds how its values are found."""
+
+    driver: str
+    names: Names
+    source: Source
+    serial: Serial = Serial()
+    timeout: Duration = Field(
+        default=timedelta(seconds=1), description="How long a reply, or the next sentence, may take"
+    )
+
+    def measured(self) -> Iterator[tuple[tuple[str | int, ...], Measured]]:
+        """Each value with its path in the file."""
+        raise NotImplementedError
+
+    def problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What is wrong across fields; a driver adds its own checks."""
+        seen: dict[tuple[str | None, str | None], tuple[str | int, ...]] = {}
+        for path, value in self.measured():
+            if value.quantity is None:
+                if value.channel is None:
+                    yield path, "has neither a quantity nor a channel; a free channel needs a name"
+                if value.unit is None:
+                    yield path, "has no quantity, so that it needs a unit"
+                continue
+            word = catalogue()[value.quantity]
+            if word.kind != "text" and conversion(value.unit, word.unit) is None:
+                units = ", ".join(units_for(word.unit)) or "none"
+                yield (*path, "unit"), f"{value.unit!r} is no unit of {value.quantity}; expected one of {units}"
+            if value.scale == 0:
+                yield (*path, "scale"), "is 0, so that every value would be the same"
+            if not self.repeats_series() and (value.channel, value.quantity) in seen:
+                yield path, f"{value.quantity} of channel {value.channel or '(none)'} stands twice"
+            seen[value.channel, value.quantity] = path
+
+    def repeats_series(self) -> bool:
+        """Whether several entries may feed one series (sentences that say the same thing)."""
+        return False
+
+
+class LoadedProfile(Strict):
+    """A profile, its name, and its file for errors."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    name: str
+    profile: Profile
+    located: Located
+
+
+def exact(number: float) -> Fraction:
+    """The fraction that the file's author meant: 0.1 is one tenth."""
+    return Fraction(str(number))
+
+
+def load_profile(file: Path, models: Mapping[str, type[Profile]]) -> LoadedProfile:
+    """The profile in `file`, checked against the model of its driver; `ConfigErrors` otherwise."""
+    located = load_located(file)
+    driver: Any = located.value(("driver",))
+    if driver is None:
+        raise ConfigErrors([located.problem((), f"driver: is missing; expected one of {', '.join(sorted(models))}")])
+    model = models.get(str(driver))
+    if model is None:
+        hint = nearest(str(driver), models)
+        message = f"{driver!r} is unknown{hint}; expected one of {', '.join(sorted(models))}"
+        raise ConfigErrors([located.problem(("driver",), message)])
+    profile = located.validate(model)
+    problems: list[Problem] = [located.problem(path, message) for path, message in profile.problems()]
+    if problems:
+        raise ConfigErrors(problems)
+    return LoadedProfile(name=file.stem, profile=profile, located=located)
+
+
+class ProfileShelf:
+    """The profiles at hand, by name; each file is read once, when it is asked for."""
+
+    def __init__(self, folders: list[Path], models: Mapping[str, type[Profile]]) -> None:
+        # A folder later in the list wins, so that a site can mend a profile that came with Makiba.
+        self._files = {f.stem: f for folder in folders for f in sorted(folder.glob("*.yaml"))}
+        self._models = models
+        self._loaded: dict[str, LoadedProfile | ConfigErrors] = {}
+
+    def names(self) -> list[str]:
+        return sorted(self._files)
+
+    def get(self, name: str) -> LoadedProfile:
+        """`KeyError` when there is none of that name; `ConfigErrors` when its file is wrong."""
+        if name not in self._loaded:
+            try:
+                self._loaded[name] = load_profile(self._files[name], self._models)
+            except ConfigErrors as errors:
+                self._loaded[name] = errors
+        found = self._loaded[name]
+        if isinstance(found, ConfigErrors):
+            raise found
+        return found

@@ -1,0 +1,74 @@
+"""From outcomes to readings: stamps, states on change, one call per poll.
+
+A state (`ok`, `timeout`, `sentinel`, …) is a reading too: it is recorded when it changes and said again so often that
+nobody waits more than 10 min for it. The rules are pure; `Recorder` is the small rim with the clock and the way to
+the spool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from gateway.clock import Clock
+from makiba.reading import Reading, Series, Value
+
+STATE = "state"
+OK = "ok"
+SAY_AGAIN_MS = 8 * 60 * 1000
+"""Looked at once a minute, so that 10 min hold with room."""
+
+# From the worst down; any exception-N stands with 'exception'.
+_WORST_FIRST = (
+    "bus-down", "down", "unreachable", "timeout", "silent", "crc", "exception", "invalid", "sentinel", "out-of-range",
+)  # fmt: skip
+_RANK = {word: len(_WORST_FIRST) - place for place, word in enumerate(_WORST_FIRST)}
+
+
+def severity(state: str) -> int:
+    """Larger is worse; 0 for `ok`, 1 for a word that is not known here."""
+    return 0 if state == OK else _RANK.get("exception" if state.startswith("exception-") else state, 1)
+
+
+def worst(states: Iterable[str]) -> str:
+    """The worst of `states`, `ok` when there is none."""
+    return max(states, key=severity, default=OK)
+
+
+class Recorder:
+    """Takes what drivers report. `keep` gets the readings of one report, in one list; it must not block."""
+
+    def __init__(self, site: str, clock: Clock, keep: Callable[[Sequence[Reading]], None]) -> None:
+        self._site = site
+        self._clock = clock
+        self._keep = keep
+        self._states: dict[str, tuple[Series, str, int]] = {}
+
+    def record(self, values: Iterable[tuple[Series, Value]], states: Mapping[str, str]) -> None:
+        """One poll: its values and the states of its subjects, all measured now."""
+        now_ms = self._clock.now_ms()
+        readings = [Reading(series, now_ms, value) for series, value in values]
+        for subject, state in states.items():
+            known = self._states.get(subject)
+            if known is None:
+                known = (Series(self._site, subject, STATE), "", 0)
+            if state != known[1]:
+                self._states[subject] = (known[0], state, now_ms)
+                readings.append(Reading(known[0], now_ms, state))
+        if readings:
+            self._keep(readings)
+
+    def state_of(self, subject: str) -> str | None:
+        """The state last recorded."""
+        known = self._states.get(subject)
+        return known[1] if known else None
+
+    def say_again(self) -> None:
+        """Records the states that have not been said for a while."""
+        now_ms = self._clock.now_ms()
+        readings: list[Reading] = []
+        for subject, (series, state, said_ms) in self._states.items():
+            if not 0 <= now_ms - said_ms < SAY_AGAIN_MS:
+                self._states[subject] = (series, state, now_ms)
+                readings.append(Reading(series, now_ms, state))
+        if readings:
+            self._keep(readings)

@@ -1,0 +1,230 @@
+"""The gateway file: which buses and devices there are, and where measurements go.
+
+`load_gateway` checks in two phases: each node against its model (those of a bus belong to its driver), then the
+whole file: names, profiles, channels, unit ids. Each phase reports everything it finds, with file and line.
+Paths in the file are relative to the file's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Union
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, create_model
+
+from gateway.driver import Bus, Device, Driver, Point
+from gateway.profile import LoadedProfile, Profile, ProfileShelf, Strict
+from gateway.units import conversion, units_for
+from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located
+from makiba.mqtt import MqttOptions, TlsOptions
+from makiba.quantities import catalogue
+from makiba.reading import SITE_PATTERN, Series
+from makiba.settings import configs_dir
+from makiba.topics import GATEWAY_PATTERN
+from makiba.words import nearest
+
+_AsPath = Annotated[Path, BeforeValidator(lambda v: Path(v) if isinstance(v, str) else v)]
+BusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+
+
+class SpoolOptions(Strict):
+    """Where what is not yet acknowledged is kept."""
+
+    path: _AsPath = Path("spool.db")
+    max_mb: int = Field(default=512, ge=1, le=1_000_000, description="Oldest data goes when it is full")
+    force_every: Duration = Field(default=timedelta(seconds=10), description="A power cut costs at most this much")
+
+
+class _GatewayFile(Strict):
+    gateway: str = Field(pattern=GATEWAY_PATTERN)
+    site: str = Field(pattern=SITE_PATTERN)
+    mqtt: MqttOptions
+    spool: SpoolOptions = SpoolOptions()
+    profiles: _AsPath | None = Field(default=None, description="Folder of own profiles beside those of Makiba")
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway file that passed every check; paths are absolute."""
+
+    name: str
+    site: str
+    mqtt: MqttOptions
+    spool: SpoolOptions
+    buses: tuple[Bus, ...]
+    file: Path
+
+
+def load_gateway(file: Path, drivers: Mapping[str, Driver]) -> Gateway:
+    """The gateway file, checked; `ConfigErrors` with everything that is wrong in it and in its profiles."""
+    located = load_located(file)
+    parsed: Any = located.validate(_file_model(drivers))
+    folder = file.resolve().parent
+    return _Second(located, parsed, folder, drivers).gateway()
+
+
+def check_files(gateway: Gateway) -> None:
+    """`ConfigErrors` when a key or certificate that the file names is not there."""
+    located = load_located(gateway.file)
+    problems: list[Problem] = []
+    for name in ("ca", "cert", "key") if gateway.mqtt.tls else ():
+        path: Path = getattr(gateway.mqtt.tls, name)
+        if not path.is_file():
+            problems.append(located.problem(("mqtt", "tls", name), f"{path}: no such file"))
+    if not gateway.spool.path.parent.is_dir():
+        problems.append(located.problem(("spool", "path"), f"{gateway.spool.path.parent}: no such folder"))
+    if problems:
+        raise ConfigErrors(problems)
+
+
+def _file_model(drivers: Mapping[str, Driver]) -> type[Strict]:
+    """The file's model: a bus is one of the kinds that a driver brings."""
+    kinds: list[Any] = [
+        Annotated[
+            create_model(
+                f"Bus_{kind}",
+                __base__=Strict,
+                **{
+                    kind: (driver.bus_model, ...),
+                    "devices": (Annotated[list[driver.device_model], Field(min_length=1)], ...),  # type: ignore[name-defined]
+                },  # type: ignore[call-overload]
+            ),
+            Tag(f"<{kind}>"),
+        ]
+        for kind, driver in drivers.items()
+    ]
+
+    def refuse(given: Any) -> Any:
+        words = [k for k in given if k != "devices"] if isinstance(given, dict) else []
+        hint = next((h for w in words if (h := nearest(str(w), drivers))), "")
+        raise ValueError(f"has no kind of bus{hint}; expected one of {', '.join(drivers)}")
+
+    unknown: Any = Annotated[Any, AfterValidator(refuse), Tag("<?>")]
+
+    def kind_of(given: Any) -> str:
+        found = [k for k in drivers if isinstance(given, dict) and k in given]
+        # In brackets, so that no node of the file can be called the same and errors find their place.
+        return f"<{found[0]}>" if found else "<?>"
+
+    bus: Any = Annotated[Union[(*kinds, unknown)], Discriminator(kind_of)]
+    buses: Any = Annotated[dict[BusName, bus], Field(min_length=1)]
+    return create_model("GatewayFile", __base__=_GatewayFile, buses=(buses, ...))
+
+
+class _Second:
+    """The second phase: names, profiles and channels of the whole file."""
+
+    def __init__(self, located: Located, parsed: Any, folder: Path, drivers: Mapping[str, Driver]) -> None:
+        self._located = located
+        self._parsed = parsed
+        self._folder = folder
+        self._drivers = drivers
+        models: dict[str, type[Profile]] = {d.family: d.profile_model for d in drivers.values()}
+        folders = [configs_dir() / "devices"]
+        if parsed.profiles:
+            folders.append(folder / parsed.profiles)
+        self._shelf = ProfileShelf(folders, models)
+        self._names: dict[str, int] = {}
+        self._problems: dict[str, Problem] = {}  # by text: a profile used twice is reported once
+
+    def gateway(self) -> Gateway:
+        p = self._parsed
+        buses = tuple(self._bus(name, bus) for name, bus in p.buses.items())
+        if self._problems:
+            raise ConfigErrors(list(self._problems.values()))
+        spool = p.spool.model_copy(update={"path": self._folder / p.spool.path})
+        return Gateway(
+            p.gateway, p.site, self._mqtt(p.mqtt), spool, buses, self._folder / Path(self._located.file).name
+        )
+
+    def _mqtt(self, mqtt: MqttOptions) -> MqttOptions:
+        if not mqtt.tls:
+            return mqtt
+        files = {name: self._folder / getattr(mqtt.tls, name) for name in ("ca", "cert", "key")}
+        return mqtt.model_copy(update={"tls": TlsOptions(**files)})
+
+    def _say(self, path: tuple[str | int, ...], message: str) -> None:
+        problem = self._located.problem(path, message)
+        self._problems[str(problem)] = problem
+
+    def _bus(self, name: str, parsed: Any) -> Bus:
+        kind = next(k for k in self._drivers if hasattr(parsed, k))
+        driver, options = self._drivers[kind], getattr(parsed, kind)
+        path = ("buses", name)
+        devices: list[Device] = []
+        for index, device in enumerate(parsed.devices):
+            here = (*path, "devices", index)
+            line = self._located.place((*here, "name"))[0]
+            if device.name in self._names:
+                self._say((*here, "name"), f"{device.name!r} is used twice (line {self._names[device.name]})")
+            self._names.setdefault(device.name, line)
+            if f"{self._parsed.gateway}.{name}" == device.name:
+                self._say((*here, "name"), f"{device.name!r} is the name of the bus's own state")
+            loaded = self._profile((*here, "profile"), device.profile, driver)
+            if loaded:
+                devices.append(self._device(here, device, loaded))
+
+        def line_of(where: tuple[str | int, ...]) -> int:
+            return self._located.place((*path, *where))[0]
+
+        for where, message in driver.problems(options, parsed.devices, line_of):
+            self._say((*path, *where), message)
+        return Bus(name, f"{self._parsed.gateway}.{name}", driver, options, tuple(devices))
+
+    def _profile(self, path: tuple[str | int, ...], name: str, driver: Driver) -> LoadedProfile | None:
+        try:
+            loaded = self._shelf.get(name)
+        except KeyError:
+            self._say(path, f"{name!r} is unknown{nearest(name, self._shelf.names())}")
+            return None
+        except ConfigErrors as errors:
+            self._problems.update((str(p), p) for p in errors.problems)
+            return None
+        if loaded.profile.driver != driver.family:
+            self._say(
+                path,
+                f"{name!r} is read by driver {loaded.profile.driver!r}, a {driver.kind} bus by {driver.family!r}",
+            )
+            return None
+        return loaded
+
+    def _device(self, here: tuple[str | int, ...], options: Any, loaded: LoadedProfile) -> Device:
+        free = {m.channel for _, m in loaded.profile.measured() if m.quantity is None and m.channel}
+        for channel in options.channels:
+            if channel not in free:
+                known = f"; free channels are {', '.join(sorted(free))}" if free else "; it has no free channels"
+                self._say(
+                    (*here, "channels", channel),
+                    f"{loaded.name} has no free channel {channel!r}" + (nearest(channel, free) or known),
+                )
+        points = tuple(self._points(here, options, loaded))
+        if not points and free:
+            self._say(here, f"none of the channels of {loaded.name} is used; list them under 'channels'")
+        return Device(options.name, loaded.name, loaded.profile, options, points)
+
+    def _points(self, here: tuple[str | int, ...], options: Any, loaded: LoadedProfile) -> Iterator[Point]:
+        for index, (_, measured) in enumerate(loaded.profile.measured()):
+            name = measured.quantity
+            if name is None:
+                use = options.channels.get(measured.channel)
+                if use is None:
+                    continue
+                name = use.quantity
+                word = catalogue()[name]
+                if conversion(measured.unit, word.unit) is None or word.kind == "text":
+                    self._say(
+                        (*here, "channels", str(measured.channel)),
+                        f"{name} cannot come from {loaded.name}, which gives {measured.unit!r}; "
+                        f"expected a unit of {', '.join(units_for(word.unit)) or 'none'}",
+                    )
+                    continue
+            subject = f"{options.name}.{measured.channel}" if measured.channel else options.name
+            try:
+                series = Series(self._parsed.site, subject, name)
+            except ValueError as error:
+                self._say((*here, "name"), str(error))
+                continue
+            yield Point(index, series, catalogue()[name])

@@ -1,0 +1,299 @@
+"""The link to the broker: batches out, answers in.
+
+Guarantees. A batch is published only while connected and only after it was committed to the spool; it leaves the
+spool only when the collector has answered for it. A broken link is tried again for ever (0.5 s doubling to 10 s, with
+jitter), each time with a new client, so that no queue but the spool outlives a connection. The broker's retained
+`status` says online, offline (its will) or stopped.
+
+Not guaranteed: that a batch goes out once. It goes out again when its answer is late or the link broke; the
+store is idempotent.
+
+What goes when is decided by `window.py`. paho calls back on its own thread: callbacks hand over to the loop and
+return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from gateway.clock import Clock
+from gateway.spool import Spool, SpoolEvents
+from gateway.spool_file import Batch
+from gateway.window import Sending, Window
+from makiba import topics
+from makiba.mqtt import MqttOptions, connect_properties, new_client
+from makiba.senml import CONTENT_TYPE_JSON
+from makiba.wire import Ack, BatchId, GatewayStatus, WireError, pack_payload
+
+log = logging.getLogger("makiba.gateway.uplink")
+
+ANSWER_S = 10.0
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 10.0
+REFUSED_LOGGED = 3
+"""Refused records of one batch that are logged in full."""
+
+
+class LinkError(Exception):
+    """The link could not be made, or broke; the message says why."""
+
+
+class _Session:
+    """One connection: paho's callbacks as futures of the loop."""
+
+    def __init__(self, client: paho.Client, on_ack: Callable[[bytes], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.client = client
+        self.connected: asyncio.Future[None] = loop.create_future()
+        self.subscribed: asyncio.Future[None] = loop.create_future()
+        self.lost: asyncio.Future[str] = loop.create_future()
+
+        def hand_over(call: Callable[..., None], *args: Any) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(call, *args)
+
+        client.on_connect = lambda _c, _u, _f, reason, _p: hand_over(self._on_connect, reason)
+        client.on_subscribe = lambda _c, _u, _mid, reasons, _p: hand_over(self._on_subscribe, reasons)
+        client.on_disconnect = lambda _c, _u, _f, reason, _p: hand_over(self._on_lost, str(reason))
+        client.on_message = lambda _c, _u, message: hand_over(on_ack, message.payload)
+
+    def _on_connect(self, reason: Any) -> None:
+        if not self.connected.done():
+            if reason.is_failure:
+                self.connected.set_exception(LinkError(f"broker refuses: {reason}"))
+            else:
+                self.connected.set_result(None)
+
+    def _on_subscribe(self, reasons: Sequence[Any]) -> None:
+        if not self.subscribed.done():
+            if any(reason.is_failure for reason in reasons):
+                self.subscribed.set_exception(LinkError(f"broker refuses the subscription: {reasons[0]}"))
+            else:
+                self.subscribed.set_result(None)
+
+    def _on_lost(self, reason: str) -> None:
+        for future in (self.connected, self.subscribed):
+            if not future.done():
+                future.set_exception(LinkError(reason))
+                future.exception()  # looked at: nobody may be waiting for it
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+
+class Uplink(SpoolEvents):
+    """Runs until cancelled. Everything but paho's network thread happens on the event loop."""
+
+    def __init__(
+        self,
+        gateway: str,
+        site: str,
+        options: MqttOptions,
+        clock: Clock,
+        *,
+        software: str,
+        reported: dict[str, Any],
+        window: Window | None = None,
+    ) -> None:
+        self._gateway = gateway
+        self._site = site
+        self._options = options
+        self._clock = clock
+        self._software = software
+        self._reported = reported
+        self._window = window or Window()
+        self._spool: Spool | None = None
+        self._spool_id = ""
+        self._session: _Session | None = None
+        self._connection = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._page_task: asyncio.Task[None] | None = None
+        self._failing = False
+        self._settled = asyncio.Event()
+        self.on_trouble: Callable[[str], None] = lambda _state: None
+        self._chance = random.Random()  # noqa: S311 (jitter, not a secret)
+
+    # ------------------------------------------------------------------------------------------ the spool's events
+
+    def attach(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def opened(self, spool_id: str, last_number: int) -> None:
+        self._spool_id = spool_id
+        self._window.opened(last_number)
+        self._pump()
+
+    def committed(self, batches: Sequence[Batch]) -> None:
+        if batches[0].id.spool == self._spool_id:
+            self._window.committed(batches)
+            self._pump()
+
+    def trouble(self, state: str) -> None:
+        self.on_trouble(state)
+
+    # ------------------------------------------------------------------------------------------ the link
+
+    async def run(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            began_s = time.monotonic()
+            try:
+                await self._connection_life()
+            except (LinkError, OSError, TimeoutError) as error:
+                if not self._failing:
+                    log.warning("broker %s:%d: %s", self._options.host, self._options.port, _reason(error))
+                self._failing = True
+            if time.monotonic() - began_s > LONGEST_PAUSE_S:
+                pause_s = FIRST_PAUSE_S
+            await asyncio.sleep(pause_s * self._chance.uniform(0.5, 1.0))
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    async def _connection_life(self) -> None:
+        """From connecting to losing the link, which is always an error here."""
+        client = new_client(self._options, self._gateway)
+        client.connect_timeout = ANSWER_S / 2
+        self._connection = max(self._connection + 1, self._clock.now_ms())
+        client.will_set(
+            topics.gateway_topic(self._gateway, topics.STATUS), self._status("offline"), qos=1, retain=True
+        )
+        session = _Session(client, self._on_ack)
+        try:
+            await asyncio.to_thread(
+                client.connect,
+                self._options.host,
+                self._options.port,
+                self._options.keepalive_s,
+                clean_start=True,
+                properties=connect_properties(),
+            )
+            client.loop_start()
+            async with asyncio.timeout(ANSWER_S):
+                await session.connected
+                client.subscribe(topics.gateway_topic(self._gateway, topics.ACK), qos=1)
+                await session.subscribed
+            self._greet(client)
+            self._session = session
+            self._window.connect()
+            self._pump()
+            if self._failing:
+                log.info("broker %s:%d: connected", self._options.host, self._options.port)
+            self._failing = False
+            raise LinkError(f"link lost: {await session.lost}")
+        finally:
+            self._session = None
+            self._window.disconnect()
+            if self._timer:
+                self._timer.cancel()
+            client.disconnect()
+            await asyncio.shield(asyncio.to_thread(client.loop_stop))
+
+    def _greet(self, client: paho.Client) -> None:
+        for verb, payload in (
+            (topics.STATUS, self._status("online")),
+            (topics.CONFIG_REPORTED, json.dumps(self._reported, ensure_ascii=False).encode()),
+        ):
+            client.publish(topics.gateway_topic(self._gateway, verb), payload, qos=1, retain=True)
+
+    def _status(self, state: str) -> bytes:
+        return GatewayStatus(
+            state=state,
+            connection=f"{self._connection:014d}",
+            time_ms=self._clock.now_ms(),
+            site=self._site,
+            software=self._software,
+        ).to_bytes()
+
+    async def stop(self, within_s: float = 2.0) -> None:
+        """Gives what is under way a moment to be acknowledged, says `stopped`, and disconnects."""
+        session = self._session
+        if session is None:
+            return
+        if not self._window.is_idle:
+            self._settled.clear()
+            try:
+                async with asyncio.timeout(within_s / 2):
+                    await self._settled.wait()
+            except TimeoutError:
+                log.info("stopping with batches unacknowledged; they are kept in the spool")
+        topic = topics.gateway_topic(self._gateway, topics.STATUS)
+        info = session.client.publish(topic, self._status("stopped"), qos=1, retain=True)
+        await asyncio.to_thread(info.wait_for_publish, within_s / 2)
+
+    # ------------------------------------------------------------------------------------------ batches
+
+    def _pump(self) -> None:
+        """Publishes what may go now, asks for backlog when it runs out, and sets the alarm for the next time."""
+        if self._session is None:
+            return
+        while sending := self._window.next(time.monotonic(), self._chance.random()):
+            self._publish(self._session.client, sending)
+        if self._page_task is None and (asked := self._window.wanted()):
+            self._page_task = asyncio.create_task(self._fetch(asked), name="backlog")
+        if self._timer:
+            self._timer.cancel()
+        wake_s = self._window.wake_s(time.monotonic())
+        self._timer = (
+            asyncio.get_running_loop().call_later(wake_s + 0.001, self._pump) if wake_s is not None else None
+        )
+
+    async def _fetch(self, asked: tuple[int, int, int]) -> None:
+        assert self._spool is not None
+        spool_id = self._spool_id
+        batches = await self._spool.page(*asked)
+        self._page_task = None
+        if spool_id == self._spool_id:
+            self._window.page(batches, asked)
+        self._pump()
+
+    def _publish(self, client: paho.Client, sending: Sending) -> None:
+        batch = sending.batch
+        payload = pack_payload(batch.pack, deflate=not sending.is_live)
+        properties: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ContentType = CONTENT_TYPE_JSON
+        if len(payload.user_properties) == 1:
+            properties.PayloadFormatIndicator = 1  # UTF-8 text, which a deflated body is not
+        properties.CorrelationData = batch.id.to_bytes()
+        properties.UserProperty = list(payload.user_properties)
+        client.publish(self._readings_topic, payload.data, qos=1, properties=properties)
+
+    @property
+    def _readings_topic(self) -> str:
+        return topics.gateway_topic(self._gateway, topics.READINGS)
+
+    def _on_ack(self, data: bytes) -> None:
+        try:
+            ack = Ack.from_bytes(data)
+            batch = BatchId.from_bytes(ack.batch.encode())
+        except WireError as error:
+            log.warning("an answer was not understood: %s", error)
+            return
+        if batch.spool != self._spool_id or self._spool is None:
+            return  # of another card, or of a file that is gone
+        if self._window.acknowledged(batch.number):
+            for refused in ack.refused[:REFUSED_LOGGED]:
+                log.error("batch %s: refused %r: %s", batch, refused.name[:200], refused.reason[:300])
+            if len(ack.refused) > REFUSED_LOGGED:
+                log.error("batch %s: %d more records refused", batch, len(ack.refused) - REFUSED_LOGGED)
+        self._spool.acknowledged(batch.number)
+        self._pump()
+        if self._window.is_idle:
+            self._settled.set()
+
+
+def _reason(error: BaseException) -> str:
+    """What to tell the technician."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    return str(error) or type(error).__name__
