@@ -1,0 +1,100 @@
+"""Alerts as the API tells them: rows of the alert book with their texts, names and events; and what is new.
+
+The alert book is written by other processes. `watch` asks it for new events a few times a second, once for all
+open streams, and tells the hub; `missed` reads what a browser that was away has not seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from api.alert_view import view
+from api.centre import Centre
+from api.hub import Step
+from api.sessions import SERVICE, still_allowed
+from collectors.registry import RegistryError, alerts
+from collectors.registry.schema import AlertEvent
+from collectors.registry.viewer import Viewer
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 0.3
+SESSIONS_EVERY: Final = 7
+"""Open streams' sessions are checked at every seventh look: about every two seconds."""
+PAGE: Final = 500
+MISSED_PAGES: Final = 10
+
+
+async def watch(centre: Centre) -> None:
+    """Runs until it is cancelled. A registry that does not answer is asked again, and logged once."""
+    is_down = False
+    for look in itertools.count():
+        try:
+            await _look(centre, sessions_too=look % SESSIONS_EVERY == 0)
+            if is_down:
+                log.info("registry: answers again")
+            is_down = False
+        except RegistryError as error:
+            if not is_down:
+                log.warning("registry: no news of alerts: %s", error)
+            is_down = True
+        except Exception:  # an alert that cannot be told must not keep all later ones from being told
+            log.exception("news of alerts cannot be told; going on with the next")
+            centre.hub.last_step = await asyncio.to_thread(newest, centre)
+        await asyncio.sleep(EVERY_S)
+
+
+async def _look(centre: Centre, *, sessions_too: bool) -> None:
+    hub = centre.hub
+    hub.steps(await asyncio.to_thread(_new_steps, centre, hub.last_step))
+    if sessions_too and (hashes := hub.sessions()):
+        hub.allow_only(await asyncio.to_thread(_allowed, centre, hashes), of=hashes)
+
+
+def newest(centre: Centre) -> int:
+    """The id of the newest event: where `watch` begins."""
+    with centre.registry.read() as session:
+        return alerts.last_event_id(session, SERVICE)
+
+
+def missed(centre: Centre, viewer: Viewer, seen: int) -> list[Step]:
+    """Each alert that `viewer` may see and that something happened to after event `seen`, once, as it is now.
+
+    A browser that missed more than some thousand events gets the first of them; its page reads the lists anyway.
+    """
+    with centre.registry.read() as session:
+        events: list[AlertEvent] = []
+        for _ in range(MISSED_PAGES):
+            page = alerts.events_since(session, viewer, events[-1].id if events else seen, PAGE)
+            events += page
+            if len(page) < PAGE:
+                break
+        return _steps(centre, session, events)
+
+
+def _new_steps(centre: Centre, after: int) -> list[Step]:
+    with centre.registry.read() as session:
+        return _steps(centre, session, alerts.events_since(session, SERVICE, after, PAGE))
+
+
+def _steps(centre: Centre, session: Session, events: Iterable[AlertEvent]) -> list[Step]:
+    """One step per alert, with the number of its last event, in the order of these numbers."""
+    last = {event.alert_id: event for event in events}
+    steps = []
+    for event in sorted(last.values(), key=lambda e: e.id):
+        alert = alerts.get_alert(session, SERVICE, event.alert_id)
+        if alert is not None:
+            data = view(session, centre.rules, alert).model_dump_json().encode()
+            steps.append(Step(event.id, alert.site_id, data))
+    return steps
+
+
+def _allowed(centre: Centre, hashes: frozenset[str]) -> dict[str, frozenset[str] | None]:
+    with centre.registry.read() as session:
+        return still_allowed(session, hashes, centre.clock())

@@ -1,0 +1,104 @@
+"""An alert of the book as people read it: texts in both languages, names, values as they are shown, events.
+
+The same for everybody who may see the alert: also who answered it, so that a family knows that somebody is on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from analytics.texts import Described, FarmNames, ShownSignal, describe, farm_names
+from api.shapes import AlertEventOut, AlertOut, Child, NamedPlace, Names, Signal
+from collectors.registry import alerts, people
+from collectors.registry.schema import Alert
+from collectors.registry.viewer import Service
+from makiba.rule import Rule
+
+# The caller has found the alert for its viewer; what the alert names may then be told.
+_SERVICE: Final = Service("api")
+_PERSON: Final = "person:"
+
+
+def views(session: Session, rules: Mapping[str, Rule], rows: Iterable[Alert]) -> list[AlertOut]:
+    """`rows`, found for a viewer who may see them, in the same order."""
+    names: dict[str, FarmNames] = {}
+    told = []
+    for row in rows:
+        if row.site_id not in names:
+            names[row.site_id] = farm_names(session, _SERVICE, row.site_id)
+        told.append(_view(session, row, describe(row, rules.get(row.rule), names[row.site_id])))
+    return told
+
+
+def view(session: Session, rules: Mapping[str, Rule], row: Alert) -> AlertOut:
+    """`row`, found for a viewer who may see it."""
+    return views(session, rules, [row])[0]
+
+
+def _view(session: Session, row: Alert, words: Described) -> AlertOut:
+    told: dict[str, Any] = {
+        "id": row.id,
+        "rule": row.rule,
+        "severity": row.severity,
+        "state": _state(row),
+        "site": row.site_id,
+        "subject": row.subject,
+        "subject_name": _names(words.subject_name),
+        "place": _place(row, words),
+        "title": _names(words.title),
+        "message": _names(words.message),
+        "action": _names(words.action),
+        "note": _names(words.note) if words.note else None,
+        "signals": [_signal(s) for s in words.signals],
+        "onset_ms": row.onset_ms,
+        "opened_ms": row.opened_ms,
+        "ended_ms": row.ended_ms,
+        "acknowledged_ms": row.acknowledged_ms,
+        "acknowledged_by": _name_of(session, row.acknowledged_by),
+        "children": [Child(subject=subject, name=_names(name)) for subject, name in words.children],
+        "events": [
+            AlertEventOut(id=e.id, at_ms=e.at_ms, kind=e.kind, who=_who(session, e.who), detail=e.detail)
+            for e in alerts.events_of(session, _SERVICE, row.id)
+        ],
+    }
+    return AlertOut.model_validate(told)
+
+
+def _state(row: Alert) -> str:
+    if row.ended_ms is not None:
+        return "ended"
+    return "open" if row.acknowledged_ms is None else "acknowledged"
+
+
+def _place(row: Alert, words: Described) -> NamedPlace | None:
+    if row.place_id is None or words.place_name is None:
+        return None
+    return NamedPlace(id=row.place_id, name=_names(words.place_name))
+
+
+def _signal(signal: ShownSignal) -> Signal:
+    ja, en = signal.shown["ja"], signal.shown["en"]
+    return Signal(
+        quantity=signal.quantity,
+        name=_names(signal.name),
+        shown=ja if ja == en else f"{ja} / {en}",
+        shown_names=Names(ja=ja, en=en),
+    )
+
+
+def _who(session: Session, who: str) -> str | None:
+    """A person's name for `person:3`; None for a part of Makiba."""
+    number = who.removeprefix(_PERSON)
+    return _name_of(session, int(number)) if number != who and number.isdecimal() else None
+
+
+def _name_of(session: Session, person_id: int | None) -> str | None:
+    person = people.get_person(session, _SERVICE, person_id) if person_id is not None else None
+    return person.name if person else None
+
+
+def _names(names: Mapping[str, str]) -> Names:
+    return Names(ja=names["ja"], en=names["en"])

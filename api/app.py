@@ -1,0 +1,78 @@
+"""The web application: routes under /api/v1, the pages around them, and what runs as long as they do.
+
+`create_app(settings)` is all there is to call; the service's parts open when the application starts and close when
+it ends. A router that is included afterwards (the demo's) takes part in everything: problems, headers, the refusal
+of foreign writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from api import alert_news, problems
+from api.centre import Clock, now_ms, opened
+from api.feed import CommittedFeed
+from api.pages import Guard, Pages
+from api.routes import alerts, places, series, session, stream
+from makiba.settings import Settings
+
+PREFIX: Final = "/api/v1"
+GZIP_ABOVE_BYTES: Final = 1_000
+
+
+def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms) -> FastAPI:
+    """The application. `demo` tells the pages that faults can be switched; `clock` gives UTC in milliseconds."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opened(settings, clock=clock, demo=demo) as centre:
+            app.state.centre = centre
+            hub = centre.hub
+            feed = CommittedFeed(
+                settings.mqtt("api"),
+                on_readings=hub.readings,
+                on_link=hub.set_broker,
+                wanted=lambda: len(hub) > 0,
+            )
+            feed.start()
+            hub.last_step = await asyncio.to_thread(alert_news.newest, centre)
+            watching = asyncio.create_task(alert_news.watch(centre), name="alert-news")
+            try:
+                yield
+            finally:
+                hub.close()
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+                await feed.stop()
+
+    app = FastAPI(
+        title="Makiba",
+        version=version("makiba"),
+        description="Farms, what stands on them, and alerts that somebody can act on.",
+        lifespan=lifespan,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    app.add_middleware(GZipMiddleware, minimum_size=GZIP_ABOVE_BYTES, compresslevel=6)
+    app.add_middleware(Guard, https=settings.address.startswith("https://"))
+    problems.explain_errors(app)
+    routes = APIRouter(prefix=PREFIX, responses={"default": {"model": problems.Problem, "description": "A problem"}})
+    for part in (session, places, series, alerts, stream):
+        routes.include_router(part.router)
+    app.include_router(routes)
+    app.router.default = Pages()
+    return app
+
+
+def stop_streams(app: FastAPI) -> None:
+    """Ends every open stream, so that a server that is told to stop has nothing to wait for."""
+    if centre := getattr(app.state, "centre", None):
+        centre.hub.close()

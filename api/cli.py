@@ -1,0 +1,217 @@
+"""`makiba serve` and `makiba user`.
+
+Secrets never stand in an argument or a log: a password is asked for or read from standard input, and an invitation
+puts its code behind the `#` of an address, which browsers keep to themselves.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from collectors.registry import Registry, RegistryError, RegistryMisconfigured, open_registry
+from collectors.registry.viewer import Role, Service
+from makiba.settings import Settings, load_settings
+
+CONSOLE = Service("console")
+
+serve = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+user = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="People who may sign in.",
+)
+
+
+@serve.command()
+def run(
+    host: Annotated[str, typer.Option(help="Address to listen on; default: setting http_host")] = "",
+    port: Annotated[int, typer.Option(help="Port; default: setting http_port", min=0, max=65535)] = 0,
+) -> None:
+    """Serve the pages and the API. Listens on this machine only unless told otherwise."""
+    # Imported here: `makiba user` need not wait for the web framework.
+    from api.app import create_app
+
+    settings = load_settings()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for chatty in ("uvicorn", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    serve_app(create_app(settings), host or settings.http_host, port or settings.http_port)
+
+
+def serve_app(app: object, host: str, port: int) -> None:
+    """Serves a FastAPI application on `host`:`port` until a signal; ends the command when that cannot be."""
+    from fastapi import FastAPI
+
+    from api.server import listen, serve
+    from collectors.store import StoreMisconfigured
+
+    assert isinstance(app, FastAPI)
+    try:
+        sock = listen(host, port)
+    except OSError as error:
+        typer.echo(f"cannot listen on {host}:{port}: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from None
+    with sock:
+        typer.echo(f"pages on http://{host}:{sock.getsockname()[1]}", err=True)
+        try:
+            serve(app, sock)
+        except (RegistryMisconfigured, StoreMisconfigured) as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(2) from None
+        except RegistryError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from None
+
+
+@user.command()
+def add(
+    login: Annotated[str, typer.Argument(help="What they sign in with: a mail address, or a short word")],
+    name: Annotated[str, typer.Option(help="How others see them")],
+    site: Annotated[list[str], typer.Option(help="SITE:ROLE, such as shikaoi-012:owner; may be repeated")] = [],  # noqa: B006
+    admin: Annotated[bool, typer.Option("--admin", help="Sees every farm")] = False,
+    language: Annotated[str, typer.Option(help="ja or en")] = "ja",
+    no_password: Annotated[bool, typer.Option("--no-password", help="Signs in by invitation only")] = False,
+) -> None:
+    """Add a person. The password is asked for, or read from standard input when that is not a terminal."""
+    from api.passwords import Passwords, PasswordTooShort
+    from collectors.registry import people
+
+    if language not in ("ja", "en"):
+        raise _wrong(f"--language {language}: expected ja or en")
+    if not login.strip() or not name.strip():
+        raise _wrong("a login and a name may not be empty")
+    roles = [_role(text) for text in site]
+    with _registry() as registry:
+        try:
+            password_hash = None if no_password else Passwords().hash(_ask_password())
+            with registry.write() as session:
+                person = people.create_person(
+                    session,
+                    CONSOLE,
+                    login=login,
+                    name=name.strip(),
+                    now_ms=_now_ms(),
+                    language=language,
+                    password_hash=password_hash,
+                    is_admin=admin,
+                )
+                for farm, role in roles:
+                    people.grant_role(session, CONSOLE, person.id, farm, role)
+        except (people.LoginTaken, PasswordTooShort, LookupError) as error:
+            raise _wrong(str(error)) from None
+    typer.echo(f"{person.login} may sign in now" if password_hash else f"{person.login} is known; invite them now")
+
+
+@user.command()
+def invite(
+    login: Annotated[str, typer.Argument(help="Whom")],
+    hours: Annotated[float, typer.Option(help="For how long the code holds", min=0.01, max=24 * 366)] = 72,
+    uses: Annotated[int, typer.Option(help="How often; 0: as often as wanted until then", min=0, max=1000)] = 1,
+) -> None:
+    """Print an address that signs a person in. Whoever has it can use it: give it to them alone."""
+    from api.sessions import digest, new_code
+    from collectors.registry import people
+
+    code = new_code()
+    settings = load_settings()
+    with _registry(settings) as registry, registry.write() as session:
+        person = people.person_by_login(session, CONSOLE, login)
+        if person is None or person.disabled_ms is not None:
+            raise _wrong(f"nobody signs in as {login!r}; see `makiba user list`")
+        people.create_invitation(
+            session,
+            CONSOLE,
+            code_hash=digest(code),
+            person_id=person.id,
+            expires_ms=_now_ms() + round(hours * 3_600_000),
+            uses_left=uses or None,
+        )
+    typer.echo(f"{settings.address.rstrip('/')}/#join={code}")
+
+
+@user.command("list")
+def list_() -> None:
+    """List everybody: login, name, farms and roles."""
+    from collectors.registry import people
+
+    with _registry() as registry, registry.read() as session:
+        everybody = people.list_people(session, CONSOLE)
+        roles: dict[int, list[str]] = {}
+        for row in people.list_roles(session, CONSOLE):
+            roles.setdefault(row.person_id, []).append(f"{row.site_id}:{row.role}")
+    for person in everybody:
+        marks = ["admin"] if person.is_admin else []
+        marks += [] if person.password_hash else ["by invitation only"]
+        if person.disabled_ms is not None:
+            marks.append(f"disabled {datetime.fromtimestamp(person.disabled_ms / 1000, UTC):%Y-%m-%d}")
+        typer.echo("\t".join([person.login, person.name, " ".join(roles.get(person.id, [])), ", ".join(marks)]))
+
+
+@user.command()
+def disable(
+    login: Annotated[str, typer.Argument(help="Whom")],
+    undo: Annotated[bool, typer.Option("--undo", help="Let them in again")] = False,
+) -> None:
+    """Shut a person out, in every browser, at once."""
+    from collectors.registry import people
+
+    with _registry() as registry, registry.write() as session:
+        person = people.person_by_login(session, CONSOLE, login)
+        if person is None:
+            raise _wrong(f"nobody signs in as {login!r}; see `makiba user list`")
+        people.set_disabled(session, CONSOLE, person.id, None if undo else _now_ms())
+
+
+def _role(text: str) -> tuple[str, Role]:
+    from collectors.registry.people import ROLES
+
+    farm, _, role = text.rpartition(":")
+    if not farm or role not in ROLES:
+        raise _wrong(f"--site {text}: expected SITE:ROLE with a role of {', '.join(ROLES)}")
+    return farm, role
+
+
+def _ask_password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise _wrong("the two are not the same")
+    return password
+
+
+@contextmanager
+def _registry(settings: Settings | None = None) -> Iterator[Registry]:
+    settings = settings or load_settings()
+    password = settings.registry_password
+    try:
+        registry = open_registry(
+            settings.registry_url, password=password.get_secret_value() if password else None, migrate=True
+        )
+        try:
+            yield registry
+        finally:
+            registry.close()
+    except RegistryError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2 if isinstance(error, RegistryMisconfigured) else 1) from None
+
+
+def _wrong(message: str) -> typer.Exit:
+    typer.echo(message, err=True)
+    return typer.Exit(2)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,193 @@
+"""Who is listening, and what each of them still has to be told.
+
+`Hub` takes news (committed readings, steps of alerts, whether the broker is there) and gives it to every open
+`Stream` whose viewer may see the farm. Everything here runs on one event loop, so that nothing is locked.
+
+A stream's memory is bounded: of readings it keeps one per series, the newest that it has not sent yet; of alert
+steps at most `MAX_STEPS`. One that cannot keep up, or sends nothing for too long, is closed; the phone connects
+again, names the last step it saw, and reads the rest from the registry. Readings are a hint of what the store
+holds, so that a page that was away reads the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from api.shapes import ReadingNews
+from makiba.reading import Reading, Series
+
+MAX_SERIES: Final = 20_000
+MAX_STEPS: Final = 500
+MAX_STREAMS_PER_PERSON: Final = 16
+"""A person's oldest stream is closed when they open one more than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step in an alert's life, ready to be sent: `number` is the id of its event, `data` the alert as JSON."""
+
+    number: int
+    site: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a stream has to send now: readings as JSON objects, steps in order, the broker's state if it changed."""
+
+    readings: tuple[bytes, ...] = ()
+    steps: tuple[Step, ...] = ()
+    broker: bool | None = None
+
+
+class Stream:
+    """One open connection of a signed-in person. `sites` None: every farm."""
+
+    def __init__(self, session_hash: str, person: int, sites: frozenset[str] | None) -> None:
+        self.session_hash = session_hash
+        self.person = person
+        self.sites = sites
+        self._readings: dict[Series, tuple[int, bytes]] = {}
+        self._steps: deque[Step] = deque()
+        self._broker: bool | None = None
+        self._wake = asyncio.Event()
+        self.closed_because: str | None = None
+
+    def may_see(self, site: str) -> bool:
+        return self.sites is None or site in self.sites
+
+    def close(self, reason: str) -> None:
+        """Ends the stream as soon as its writer looks."""
+        self.closed_because = self.closed_because or reason
+        self._wake.set()
+
+    def add_reading(self, series: Series, time_ms: int, data: bytes) -> None:
+        waiting = self._readings.get(series)
+        if waiting is None and len(self._readings) >= MAX_SERIES:
+            self.close("too slow: too many readings wait")
+        elif waiting is None or waiting[0] <= time_ms:
+            self._readings[series] = (time_ms, data)
+            self._wake.set()
+
+    def add_step(self, step: Step) -> None:
+        if len(self._steps) >= MAX_STEPS:
+            self.close("too slow: too many steps of alerts wait")
+        else:
+            self._steps.append(step)
+            self._wake.set()
+
+    def add_broker(self, there: bool) -> None:
+        self._broker = there
+        self._wake.set()
+
+    async def wait(self, within_s: float) -> bool:
+        """Whether there is something to take or the stream is closed; waits for it up to `within_s`."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def take(self) -> News:
+        """All that waits; the stream holds nothing afterwards."""
+        news = News(tuple(data for _, data in self._readings.values()), tuple(self._steps), self._broker)
+        self._readings.clear()
+        self._steps.clear()
+        self._broker = None
+        self._wake.clear()
+        return news
+
+
+class Hub:
+    """All open streams."""
+
+    def __init__(self) -> None:
+        self._streams: list[Stream] = []
+        self._closed = False
+        self.broker: bool | None = None
+        self.last_step = 0
+        """Id of the newest alert event that was given to the streams."""
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def open(self, session_hash: str, person: int, sites: frozenset[str] | None) -> Stream:
+        """A new stream that gets all news from now on, and first the broker's state if that is bad."""
+        stream = Stream(session_hash, person, sites)
+        own = [s for s in self._streams if s.person == person and s.closed_because is None]
+        for oldest in own[: max(0, len(own) + 1 - MAX_STREAMS_PER_PERSON)]:
+            oldest.close("the same person opened many more")
+        self._streams.append(stream)
+        if self.broker is False:
+            stream.add_broker(False)
+        if self._closed:
+            stream.close("the service is stopping")
+        return stream
+
+    def forget(self, stream: Stream) -> None:
+        """`stream` is gone."""
+        if stream in self._streams:
+            self._streams.remove(stream)
+
+    def readings(self, readings: Iterable[Reading]) -> None:
+        """Gives `readings`, committed just now, to who may see them."""
+        if not self._streams:
+            return
+        for reading in readings:
+            data: bytes | None = None
+            for stream in self._streams:
+                if stream.may_see(reading.series.site):
+                    data = data or _reading_json(reading)
+                    stream.add_reading(reading.series, reading.time_ms, data)
+
+    def steps(self, steps: Iterable[Step]) -> None:
+        """Gives `steps`, in the order of the alert book, to who may see them."""
+        for step in steps:
+            self.last_step = max(self.last_step, step.number)
+            for stream in self._streams:
+                if stream.may_see(step.site):
+                    stream.add_step(step)
+
+    def set_broker(self, there: bool) -> None:
+        """Tells every stream when the broker went or came back."""
+        was, self.broker = self.broker, there
+        if there != (was is not False):  # not known yet counts as there
+            for stream in self._streams:
+                stream.add_broker(there)
+
+    def sessions(self) -> frozenset[str]:
+        """Of every open stream the hash of its session."""
+        return frozenset(s.session_hash for s in self._streams)
+
+    def allow_only(self, allowed: Mapping[str, frozenset[str] | None], *, of: frozenset[str]) -> None:
+        """Of the sessions `of`, those that still hold and the farms they may see; streams of the others end."""
+        for stream in self._streams:
+            if stream.session_hash in allowed:
+                stream.sites = allowed[stream.session_hash]
+            elif stream.session_hash in of:
+                stream.close("the session ended")
+
+    def close(self) -> None:
+        """Ends every stream, and those opened from now on: the service is stopping."""
+        self._closed = True
+        for stream in self._streams:
+            stream.close("the service is stopping")
+
+
+def _reading_json(reading: Reading) -> bytes:
+    return (
+        ReadingNews(
+            site=reading.series.site,
+            subject=reading.series.subject,
+            quantity=reading.series.quantity,
+            time_ms=reading.time_ms,
+            value=reading.value,
+        )
+        .model_dump_json()
+        .encode()
+    )

@@ -1,0 +1,62 @@
+"""Alerts of a farm: those open, those past, one of them, and 'I have seen it'."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Path, Query
+
+from analytics import alert_book
+from api.alert_view import view, views
+from api.centre import CentreNow
+from api.problems import not_found
+from api.sessions import SignedIn
+from api.shapes import AlertOut, AlertsOut
+from collectors.registry import alerts, sites
+from makiba.reading import EARLIEST_MS, LATEST_MS
+
+router = APIRouter(tags=["alerts"])
+
+MAX_ALERTS: Final = 200
+
+AlertId = Annotated[str, Path(max_length=64)]
+
+
+@router.get("/sites/{site}/alerts")
+def list_of(
+    site: str,
+    viewer: SignedIn,
+    centre: CentreNow,
+    state: Literal["active", "ended"] = "active",
+    limit: Annotated[int, Query(ge=1, le=MAX_ALERTS)] = 50,
+    before_ms: Annotated[int | None, Query(ge=EARLIEST_MS, le=LATEST_MS)] = None,
+) -> AlertsOut:
+    """Alerts of `site`, newest first: active ones by when they opened, ended ones by when they ended.
+
+    `before_ms` goes on where an answer ended.
+    """
+    with centre.registry.read() as session:
+        if sites.get_site(session, viewer, site) is None:
+            raise not_found()
+        rows = alerts.list_alerts(session, viewer, site, state == "active", limit, before_ms)
+        return AlertsOut(alerts=views(session, centre.rules, rows))
+
+
+@router.get("/alerts/{alert_id}")
+def one(alert_id: AlertId, viewer: SignedIn, centre: CentreNow) -> AlertOut:
+    """The alert with everything that happened to it."""
+    with centre.registry.read() as session:
+        row = alerts.get_alert(session, viewer, alert_id)
+        if row is None:
+            raise not_found()
+        return view(session, centre.rules, row)
+
+
+@router.post("/alerts/{alert_id}/acknowledge")
+def acknowledge(alert_id: AlertId, viewer: SignedIn, centre: CentreNow) -> AlertOut:
+    """'I take care of it.' The first who answers has it; answering again changes nothing."""
+    with centre.registry.write() as session:
+        row = alert_book.acknowledge(session, viewer, alert_id, centre.clock())
+        if row is None:
+            raise not_found()
+        return view(session, centre.rules, row)

@@ -1,0 +1,142 @@
+"""Parts for tests of the API: two farms with readings, people on them, and the application on real databases."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.passwords import Passwords
+from api.server import listen
+from collectors.registry import Registry, open_registry, people
+from collectors.registry.sites import (
+    DeviceSpec,
+    PlacementSpec,
+    PlaceSpec,
+    SiteSpec,
+    apply_site,
+    record_reported,
+)
+from collectors.registry.viewer import Role, Service
+from collectors.store import Store, open_store
+from makiba.reading import Reading, Series
+from makiba.settings import Settings
+from tests.parts import wait_until
+
+CONSOLE = Service("console")
+SITE, OTHER = "shikaoi-001", "shikaoi-002"
+PASSWORD = "牛舎の朝は早いです"
+WRITE = {"X-Makiba": "1"}
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def farm(site: str, gateway: str) -> SiteSpec:
+    return SiteSpec(
+        site,
+        f"{site} 牧場",
+        f"{site} farm",
+        gateways=(gateway,),
+        places=(
+            PlaceSpec("barn-1", "barn", "第1牛舎", "Barn 1"),
+            PlaceSpec("tank-room", "tank-room", "処理室", "Tank room"),
+        ),
+        placements=(
+            PlacementSpec("tank-1", "tank-room", "", "バルククーラー", "Bulk tank"),
+            PlacementSpec("barn-1-climate", "barn-1", "", "牛舎の空気", "Barn air"),
+            PlacementSpec("fan-1", "barn-1", "fan", "送風機1", "Fan 1"),
+        ),
+        rules={"tank.hold": {"limit": 5.5}},
+    )
+
+
+@dataclass
+class Clock:
+    """A clock that tests set."""
+
+    ms: int = field(default_factory=now_ms)
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@dataclass
+class Centre:
+    """Databases in `folder` with two farms (`SITE` with `gw-a`, `OTHER` with `gw-b`) and nobody on them."""
+
+    folder: Path
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.settings = Settings(home=self.folder)
+        self.registry: Registry = open_registry(self.settings.registry_url, migrate=True)
+        self.store: Store = open_store(self.settings.store_url)
+        with self.registry.write() as session:
+            apply_site(session, CONSOLE, farm(SITE, "gw-a"), self.clock() - 86_400_000)
+            apply_site(session, CONSOLE, farm(OTHER, "gw-b"), self.clock() - 86_400_000)
+            devices = [
+                DeviceSpec("barn-1-climate", "barn", "xy-md02", 30.0, ("barn-1-climate",)),
+                DeviceSpec("pt100", "tank-room", "pt100-4ch", 10.0, ("pt100.ch1", "pt100.ch2")),
+            ]
+            record_reported(session, CONSOLE, "gw-a", devices)
+
+    def person(self, login: str = "hanako", *, password: str | None = PASSWORD, admin: bool = False,
+               **roles: Role) -> int:  # fmt: skip
+        """Adds a person; `roles` by farm, with `_` for `-`."""
+        password_hash = Passwords().hash(password) if password else None
+        with self.registry.write() as session:
+            row = people.create_person(
+                session, CONSOLE, login=login, name=f"{login}さん", now_ms=self.clock(),
+                password_hash=password_hash, is_admin=admin,
+            )  # fmt: skip
+            for site, role in roles.items():
+                people.grant_role(session, CONSOLE, row.id, site.replace("_", "-"), role)
+            return row.id
+
+    def write(self, name: str, value: float | str, time_ms: int | None = None) -> Reading:
+        """Stores one reading of the series `name`."""
+        reading = Reading(Series.parse(name), self.clock() if time_ms is None else time_ms, value)
+        self.store.write([reading])
+        return reading
+
+    def app(self) -> FastAPI:
+        return create_app(self.settings, clock=self.clock)
+
+    @contextmanager
+    def serving(self) -> Iterator[httpx.Client]:
+        """The application served on a free port, and a browser that nobody signed in with."""
+        sock = listen("127.0.0.1", 0)
+        config = uvicorn.Config(self.app(), log_config=None, lifespan="on", timeout_graceful_shutdown=1, ws="none")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="serving")
+        thread.start()
+        try:
+            wait_until(lambda: server.started or not thread.is_alive(), what="the API serves")
+            with httpx.Client(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}") as browser:
+                yield browser
+        finally:
+            server.should_exit = True
+            thread.join(10)
+            sock.close()
+
+    @contextmanager
+    def signed_in(self, login: str = "hanako", password: str = PASSWORD) -> Iterator[httpx.Client]:
+        with self.serving() as browser:
+            sign_in(browser, login, password)
+            yield browser
+
+
+def sign_in(browser: httpx.Client, login: str = "hanako", password: str = PASSWORD) -> None:
+    """Signs `browser` in; its session's cookie stays in it."""
+    answer = browser.post("/api/v1/session", json={"login": login, "password": password}, headers=WRITE)
+    assert answer.status_code == 204, answer.text
