@@ -30,6 +30,9 @@ from makiba.standing import Held, Standing, Verdict, observe, settle, truths
 TOUCH_EVERY_MS: Final = 30_000
 """How often at most the values of an alert that stays open are written again."""
 
+LOOK_BACK_MS: Final = 24 * 3_600_000
+"""How far back at most the store is read."""
+
 _CLOCKED: Final[tuple[About, ...]] = ("device", "gateway")
 """What may fall silent without a reading that says so."""
 _CAUSES_FIRST: Final[tuple[About, ...]] = ("gateway", "bus", "device", "subject")
@@ -90,8 +93,15 @@ class Judge:
         self._restless = {k for k, w in self._watches.items() if w.standing.active}
 
     def needs(self) -> dict[Series, int]:
-        """Every series that is looked at, and how far back its readings can matter, in ms."""
-        reach = {s: max(self._pairs[k].memory_ms for k in keys) for s, keys in self._by_series.items()}
+        """Every series that is looked at, and how far back its readings can matter, in ms.
+
+        What is raised may have ended any time since; what is not opens only on what is true now.
+        """
+        raised = {k for k, w in self._watches.items() if w.standing.onset_ms is not None}
+        reach = {
+            s: max(LOOK_BACK_MS if k in raised else self._pairs[k].memory_ms for k in keys)
+            for s, keys in self._by_series.items()
+        }
         for series, back_ms in list(reach.items()):
             for state in self._known.states_of(series):
                 reach[state] = max(reach.get(state, 0), back_ms)

@@ -119,7 +119,7 @@ def describe(alert: Alert, rule: Rule | None, names: FarmNames) -> Described:
     message: dict[str, str] = {}
     for language in LANGUAGES:
         words = {
-            **{n: _UNKNOWN[language] for n in (rule.signals if rule else ())},
+            **dict.fromkeys(rule.signals if rule else (), _UNKNOWN[language]),
             **{n: s.shown[language] for n, s in signals.items()},
             "subject": subject[language],
             "place": (place or _FARM)[language],

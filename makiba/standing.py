@@ -156,7 +156,7 @@ def observe(at: Pace, standing: Standing, says: Truths, at_ms: int) -> Standing:
             end_ms = (standing.clearing.since_ms or 0) + at.clear_for_ms
     # What was measured up to its onset cannot end a problem; a worker that starts again reads it once more.
     before = standing.onset_ms is not None and at_ms <= standing.onset_ms
-    was = standing.worse or (Held(),) * len(says.worse)
+    was = standing.worse if len(standing.worse) == len(says.worse) else (Held(),) * len(says.worse)
     return replace(
         standing,
         raising=standing.raising.after(says.raising, at_ms, at.stale_ms),

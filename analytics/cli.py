@@ -1,0 +1,103 @@
+"""`makiba watch`: judge the readings and keep the alert book.
+
+Exit codes: 2 where a person has to change something (nothing is started then), 1 for any other failure, 0 also when
+stopped by a signal.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import typer
+
+from makiba.located_yaml import ConfigErrors
+from makiba.settings import Settings, load_settings
+
+T = TypeVar("T")
+log = logging.getLogger("makiba.watch")
+
+watch = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@watch.command()
+def run_watch() -> None:
+    """Judge the readings and keep the alert book, until stopped."""
+    from analytics.feed import Feed
+    from analytics.rules import all_rules
+    from analytics.worker import Worker
+    from collectors.registry import Registry, RegistryMisconfigured, RegistryUnavailable, open_registry
+    from collectors.store import Store, StoreMisconfigured, StoreUnavailable, open_store
+
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    try:
+        settings = load_settings()
+        _require_keys(settings)
+        rules = all_rules(settings)
+
+        def registry_() -> Registry:
+            password = settings.registry_password
+            secret = password.get_secret_value() if password else None
+            return open_registry(settings.registry_url, password=secret, migrate=True)
+
+        def store_() -> Store:
+            password, token = settings.store_password, settings.store_token
+            store = open_store(
+                settings.store_url,
+                user=settings.store_user,
+                password=password.get_secret_value() if password else None,
+                token=token.get_secret_value() if token else None,
+            )
+            store.check()
+            return store
+
+        registry = _wait_for("registry", stop, registry_, RegistryUnavailable)
+        store = _wait_for("store", stop, store_, StoreUnavailable) if registry else None
+        if registry is None or store is None:
+            return
+        log.info("watching with %d rules of %s", len(rules), settings.rules_dir)
+        try:
+            Worker(registry, store, Feed(settings.mqtt("analytics")), rules).run(stop)
+        finally:
+            store.close()
+            registry.close()
+    except (ConfigErrors, RegistryMisconfigured, StoreMisconfigured) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    log.info("stopped")
+
+
+def _require_keys(settings: Settings) -> None:
+    tls = settings.mqtt("analytics").tls
+    missing = [file for file in (tls.ca, tls.cert, tls.key) if not file.is_file()] if tls else []
+    for file in missing:
+        typer.echo(
+            f"{file}: is missing; `makiba pki issue analytics` makes it (MAKIBA_PKI names its folder)", err=True
+        )
+    if missing:
+        raise typer.Exit(2)
+
+
+def _wait_for(what: str, stop: threading.Event, make: Callable[[], T], down: type[Exception]) -> T | None:
+    """What `make` gives, tried again while it is `down`; None when stopped before."""
+    told = False
+    while not stop.is_set():
+        try:
+            return make()
+        except down as error:
+            if not told:
+                log.warning("%s: %s; trying again", what, error)
+                told = True
+            stop.wait(1.0)
+    return None
