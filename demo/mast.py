@@ -6,6 +6,8 @@ m/s, valid), MTA (air temperature), MHU (humidity), MMB (pressure in inHg and ba
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import termios
 import tty
@@ -43,7 +45,10 @@ class Mast:
 
     def say(self, farm: Farm) -> None:
         """Sends one set. A wire keeps nothing: what nobody read since the last set is gone."""
-        termios.tcflush(self._slave, termios.TCIFLUSH)
+        waiting = array.array("i", [0])
+        fcntl.ioctl(self._slave, termios.FIONREAD, waiting)
+        if waiting[0]:  # only then: flushing under a reader's hands looks like a broken line to it
+            termios.tcflush(self._slave, termios.TCIFLUSH)
         try:
             os.write(self._master, b"".join(sentences(farm)))
         except BlockingIOError:

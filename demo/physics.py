@@ -4,8 +4,9 @@ Pure: `advance` gives the farm a moment later. The weather follows the real hour
 hundred times faster than in life, so that a visitor sees within half a minute what takes hours on a farm. Not a
 model to learn from: the figures only have to lie where they lie on a real farm, and to move the right way.
 
-Facts: mean and daily range of Shikaoi's months after the JMA normals (January about -9 °C, July about 18 °C, here a cool one; known,
-not re-read); milk kept at 3 to 4 °C and 5 °C as the limit, heat index 68, ammonia 20 ppm (domain notes on alerts).
+Facts: mean and daily range of Shikaoi's months after the JMA normals (January about -9 °C, July about 18 °C, here a
+cool one; known, not re-read); milk kept at 3 to 4 °C and 5 °C as the limit, heat index 68, ammonia 20 ppm (domain
+notes on alerts).
 """
 
 from __future__ import annotations

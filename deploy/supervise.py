@@ -30,6 +30,8 @@ PAUSE_FIRST_S: Final = 0.5
 PAUSE_LONGEST_S: Final = 10.0
 LIVED_S: Final = 30.0
 """A child that ran for so long before it died starts again after the shortest pause."""
+RECOVERED_S: Final = 2.0
+"""A child that died works again once it is ready and has lived so long."""
 STOP_WITHIN_S: Final = 8.0
 TICK_S: Final = 0.05
 
@@ -60,6 +62,7 @@ class _Run:
     ready: bool = False
     held: bool = False
     deaths: int = 0
+    mourned: bool = False
 
 
 def pause_after(lived_s: float, last_pause_s: float) -> float:
@@ -72,7 +75,7 @@ def pause_after(lived_s: float, last_pause_s: float) -> float:
 class Supervisor:
     """Runs `children`; a context manager that leaves none behind.
 
-    `say` gets one line when a child dies and one when it works again.
+    `say` gets one line when a child dies and one when it works again, however often it tries in between.
     """
 
     def __init__(self, children: Sequence[Child], *, logs: Path, say: Callable[[str], None] | None = None) -> None:
@@ -91,12 +94,20 @@ class Supervisor:
                 self._start(run, now)
             if run.process is not None and not run.ready and (run.child.ready is None or run.child.ready()):
                 run.ready = True
-                if run.deaths:
-                    self._say(f"{run.child.name}: works again")
+            if run.mourned and run.ready and now - run.started >= RECOVERED_S:
+                run.mourned = False
+                self._say(f"{run.child.name}: works again")
+
+    def add(self, children: Sequence[Child]) -> None:
+        """More children, after those that are there."""
+        self._runs.update({child.name: _Run(child) for child in children})
 
     def is_ready(self, *names: str) -> bool:
         """Whether the children called `names` (all, without names) do their work."""
         return all(self._runs[name].ready for name in names or self._runs)
+
+    def names(self) -> list[str]:
+        return list(self._runs)
 
     def pids(self) -> dict[str, int]:
         """The process ids of those that run."""
@@ -176,6 +187,9 @@ class Supervisor:
         run.deaths += 1
         run.pause_s = pause_after(now - run.started, run.pause_s)
         run.due = now + run.pause_s
+        if run.mourned:
+            return  # said already
+        run.mourned = True
         self._say(
             f"{run.child.name}: ended with {how}, starts again in {run.pause_s:g} s (log: {self.log(run.child.name)})"
         )

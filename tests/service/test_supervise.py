@@ -61,6 +61,7 @@ def test_a_child_that_dies_is_started_again_and_both_are_said(tmp_path: Path) ->
         stepping(supervisor, lambda: supervisor.deaths("worker") == 1)
         stepping(supervisor, supervisor.is_ready)
         assert supervisor.pids()["worker"] != first
+        stepping(supervisor, lambda: len(said) == 2)
     assert "SIGKILL" in said[0]
     assert said[1] == "worker: works again"
 
