@@ -163,22 +163,34 @@ class _Port:
         """Until the port breaks."""
         loop = asyncio.get_running_loop()
         parser = SentenceParser()
-        ready = asyncio.Event()
-        loop.add_reader(fd, ready.set)
+        heard: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+
+        def read() -> None:
+            # Here, where the loop says that there is something: a moment later there may be nothing, for which this
+            # port answers 0 bytes (pyserial sets VMIN 0), and that means here that the adapter was pulled out.
+            try:
+                data: bytes | OSError = os.read(fd, 4096)
+            except OSError as error:
+                data = error
+            if not data or isinstance(data, OSError):
+                loop.remove_reader(fd)
+            heard.put_nowait(data)
+
+        loop.add_reader(fd, read)
         self._recorder.record((), {self._bus.subject: OK})
         try:
             heard_s, damaged = time.monotonic(), 0
             while True:
                 try:
                     async with asyncio.timeout(max(heard_s + self._timeout_s - time.monotonic(), 0.001)):
-                        await ready.wait()
+                        data = await heard.get()
                 except TimeoutError:
                     state = "crc" if parser.damaged > damaged else "timeout"
                     self._say(state)
                     heard_s, damaged = time.monotonic(), parser.damaged
                     continue
-                ready.clear()
-                data = os.read(fd, 4096)
+                if isinstance(data, OSError):
+                    raise data
                 if not data:
                     return  # the adapter was pulled out
                 for sentence in parser.feed(data):
@@ -186,8 +198,6 @@ class _Port:
                     values, states = self._listener.take(sentence, heard_s)
                     self._log_change(states[self._device.name])
                     self._recorder.record(values, states)
-        except BlockingIOError:
-            return
         except OSError as error:
             log.warning("bus %s: line is gone: %s", self._bus.name, error)
         finally:
