@@ -81,16 +81,23 @@ class Judge:
 
     def _plan(self) -> None:
         self._pairs = plan_pairs(self._farm, self._rules, self._series)
-        by_device: dict[str, set[Series]] = {}
-        for series in self._series:
-            if device := self._known.device_of(series.subject):
-                by_device.setdefault(device.name, set()).add(series)
+        proofs = self._signs_of_life()
         self._by_series = {}
         for key, pair in self._pairs.items():
-            proofs = by_device.get(pair.subject, set()) if pair.rule.rule.about == "device" else set()
-            for series in pair.series | proofs:
+            signs = proofs.get(pair.subject, set()) if pair.rule.rule.about in _CLOCKED else set()
+            for series in pair.series | signs:
                 self._by_series.setdefault(series, []).append(key)
         self._restless = {k for k, w in self._watches.items() if w.standing.active}
+
+    def _signs_of_life(self) -> dict[str, set[Series]]:
+        """The series that show that a device, or a gateway which says no state itself, is not silent."""
+        signs: dict[str, set[Series]] = {}
+        for series in self._series:
+            if device := self._known.device_of(series.subject):
+                signs.setdefault(device.name, set()).add(series)
+                if Series(self._farm.site, device.gateway, STATE) not in self._series:
+                    signs.setdefault(device.gateway, set()).add(series)
+        return signs
 
     def needs(self) -> dict[Series, int]:
         """Every series that is looked at, and how far back its readings can matter, in ms.

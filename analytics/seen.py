@@ -27,6 +27,8 @@ MIN_SILENCE_MS: Final = 10_000
 STREAM_GAP_MS: Final = 120_000
 """A gateway that sent nothing for so long begins anew: its devices are not silent for what was before."""
 UNKNOWN_GATEWAY_SILENT_MS: Final = 300_000
+STATE_GOOD_FOR_MS: Final = 1_500_000
+"""A state is said again every 10 min; one that was missed twice says nothing any more."""
 
 
 @dataclass(slots=True)
@@ -155,10 +157,17 @@ class Seen:
             return self._gateway_silent_since(pair.subject, now_ms)
         device = self._farm.devices[pair.subject]
         stream = self._streams.get(device.gateway)
-        if stream is None or now_ms - stream.newest_ms > STREAM_GAP_MS:
+        if stream is None or now_ms - stream.newest_ms > STREAM_GAP_MS or self._excused(device, now_ms):
             return None
         since = max(self._device_ms.get(device.name, 0), stream.start_ms)
         return since if stream.newest_ms - since > _polls(device) else None
+
+    def _excused(self, device: FarmDevice, now_ms: int) -> bool:
+        """Whether the device or one of its subjects said why it has no values, not long ago."""
+        states = (
+            self._newest.get(Series(self._farm.site, s, STATE), (0, "ok")) for s in {device.name, *device.subjects}
+        )
+        return any(state != "ok" and now_ms - time_ms <= STATE_GOOD_FOR_MS for time_ms, state in states)
 
     def _gateway_silent_since(self, gateway: str, now_ms: int) -> int | None:
         stream = self._streams.get(gateway)
