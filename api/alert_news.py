@@ -2,6 +2,9 @@
 
 The alert book is written by other processes. `watch` asks it for new events a few times a second, once for all
 open streams, and tells the hub; `missed` reads what a browser that was away has not seen.
+
+Events are told in the order of their ids. Where several writers commit at once (PostgreSQL), an id that becomes
+visible after a higher one is told with the alert's next event; the pages read the lists whenever they connect.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ log = logging.getLogger(__name__)
 EVERY_S: Final = 0.3
 SESSIONS_EVERY: Final = 7
 """Open streams' sessions are checked at every seventh look: about every two seconds."""
+AFTER_FAILURE_S: Final = 5.0
 PAGE: Final = 500
 MISSED_PAGES: Final = 10
 
@@ -44,9 +48,9 @@ async def watch(centre: Centre) -> None:
             if not is_down:
                 log.warning("registry: no news of alerts: %s", error)
             is_down = True
-        except Exception:  # an alert that cannot be told must not keep all later ones from being told
-            log.exception("news of alerts cannot be told; going on with the next")
-            centre.hub.last_step = await asyncio.to_thread(newest, centre)
+        except Exception:  # the outermost loop: whatever it is, tomorrow's alerts must be told
+            log.exception("news of alerts: looking again")
+            await asyncio.sleep(AFTER_FAILURE_S)
         await asyncio.sleep(EVERY_S)
 
 
@@ -75,7 +79,7 @@ def missed(centre: Centre, viewer: Viewer, seen: int) -> list[Step]:
             events += page
             if len(page) < PAGE:
                 break
-        return _steps(centre, session, events)
+        return [step for step in _steps(centre, session, events) if step.data]
 
 
 def _new_steps(centre: Centre, after: int) -> list[Step]:
@@ -90,7 +94,11 @@ def _steps(centre: Centre, session: Session, events: Iterable[AlertEvent]) -> li
     for event in sorted(last.values(), key=lambda e: e.id):
         alert = alerts.get_alert(session, SERVICE, event.alert_id)
         if alert is not None:
-            data = view(session, centre.rules, alert).model_dump_json().encode()
+            try:
+                data = view(session, centre.rules, alert).model_dump_json().encode()
+            except (ValueError, KeyError, TypeError):  # one odd row must not keep all later ones from being told
+                log.exception("alert %s cannot be told", alert.id)
+                data = b""
             steps.append(Step(event.id, alert.site_id, data))
     return steps
 

@@ -28,7 +28,10 @@ MAX_STREAMS_PER_PERSON: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step in an alert's life, ready to be sent: `number` is the id of its event, `data` the alert as JSON."""
+    """A step in an alert's life, ready to be sent: `number` is the id of its event, `data` the alert as JSON.
+
+    Without `data` it cannot be told, and only its number counts.
+    """
 
     number: int
     site: str
@@ -150,7 +153,7 @@ class Hub:
         for step in steps:
             self.last_step = max(self.last_step, step.number)
             for stream in self._streams:
-                if stream.may_see(step.site):
+                if step.data and stream.may_see(step.site):
                     stream.add_step(step)
 
     def set_broker(self, there: bool) -> None:

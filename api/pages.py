@@ -25,6 +25,7 @@ from api.problems import problem
 DIST: Final = Path(__file__).parent / "web" / "dist"
 API: Final = "/api/"
 WRITE_HEADER: Final = "X-Makiba"
+MAX_BODY_BYTES: Final = 65_536
 
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
@@ -78,8 +79,16 @@ class Guard:
         if scope["method"] not in _SAFE and Headers(scope=scope).get(WRITE_HEADER) != "1":
             refusal = problem(403, f"A request that changes something needs the header {WRITE_HEADER}: 1.")
             await refusal(scope, receive, send_guarded)
-            return
-        await self._app(scope, receive, send_guarded)
+        elif not _is_small(Headers(scope=scope)):
+            await problem(413, f"At most {MAX_BODY_BYTES} bytes, announced in advance.")(scope, receive, send_guarded)
+        else:
+            await self._app(scope, receive, send_guarded)
+
+
+def _is_small(headers: Headers) -> bool:
+    """Whether the body is announced and small; the server itself sees to it that it is not longer than that."""
+    length = headers.get("content-length", "0")
+    return "transfer-encoding" not in headers and length.isdecimal() and int(length) <= MAX_BODY_BYTES
 
 
 class Pages(StaticFiles):

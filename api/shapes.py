@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Shape(BaseModel):
@@ -29,12 +29,12 @@ class Health(Shape):
 
 
 class SignIn(Shape):
-    login: str
-    password: str
+    login: str = Field(max_length=200)
+    password: str = Field(max_length=1_000)
 
 
 class Join(Shape):
-    code: str
+    code: str = Field(max_length=200)
 
 
 class Language(Shape):

@@ -57,12 +57,14 @@ def places(site: str, viewer: SignedIn, centre: CentreNow) -> PlacesOut:
 
 
 def read_standing(session: Session, viewer: Viewer, site: str) -> Standing:
-    """What stands on `site` now."""
+    """What stands on `site` now; what a revoked gateway measured is not part of it."""
+    gateways = sites.list_gateways(session, viewer, site)
+    at_work = {g.id for g in gateways if g.revoked_ms is None}
     return Standing(
         places=sites.list_places(session, viewer, site),
         placements=sites.list_placements(session, viewer, site),
-        devices=sites.list_devices(session, viewer, site),
-        gateways=sites.list_gateways(session, viewer, site),
+        devices=[d for d in sites.list_devices(session, viewer, site) if d.gateway_id in at_work],
+        gateways=gateways,
     )
 
 

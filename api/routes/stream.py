@@ -41,10 +41,11 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes]) -> None:
+    def __init__(self, frames: AsyncGenerator[bytes], stuck_s: float = STUCK_S) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._frames = frames
+        self._stuck_s = stuck_s
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         writer = asyncio.create_task(self._write(send), name="stream-writer")
@@ -59,15 +60,15 @@ class EventStream(Response):
 
     async def _write(self, send: Send) -> None:
         try:
-            async with asyncio.timeout(STUCK_S):
+            async with asyncio.timeout(self._stuck_s):
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for frame in self._frames:
-                async with asyncio.timeout(STUCK_S):
+                async with asyncio.timeout(self._stuck_s):
                     await send({"type": "http.response.body", "body": frame, "more_body": True})
-            async with asyncio.timeout(STUCK_S):
+            async with asyncio.timeout(self._stuck_s):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
-            log.info("a stream took nothing for %.0f s and is closed", STUCK_S)
+            log.info("a stream took nothing for %.0f s and is closed", self._stuck_s)
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -78,6 +79,7 @@ async def _until_gone(receive: Receive) -> None:
 @router.get(
     "/stream",
     response_class=EventStream,
+    status_code=200,
     responses={200: {"description": __doc__, "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def stream(

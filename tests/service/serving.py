@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
@@ -140,3 +142,61 @@ def sign_in(browser: httpx.Client, login: str = "hanako", password: str = PASSWO
     """Signs `browser` in; its session's cookie stays in it."""
     answer = browser.post("/api/v1/session", json={"login": login, "password": password}, headers=WRITE)
     assert answer.status_code == 204, answer.text
+
+
+@dataclass(frozen=True)
+class Event:
+    """One server-sent event; `number` is its id."""
+
+    kind: str
+    data: Any
+    number: int | None
+    at_s: float
+
+
+class Listener:
+    """Reads `/api/v1/stream` on a thread of its own, with the cookies of `browser`."""
+
+    def __init__(self, browser: httpx.Client, last_event_id: int | None = None) -> None:
+        self.events: list[Event] = []
+        self.ended = threading.Event()
+        self._headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
+        self._client = httpx.Client(base_url=browser.base_url, cookies=browser.cookies, timeout=30)
+        self._thread = threading.Thread(target=self._read, name="listener", daemon=True)
+
+    def __enter__(self) -> Listener:
+        self._thread.start()
+        self.wait_for("hello")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Closing a client under its reading thread does not wake that thread; it ends with the server, or its test.
+        self._client.close()
+
+    def of(self, kind: str) -> list[Event]:
+        return [e for e in self.events if e.kind == kind]
+
+    def wait_for(self, kind: str, within_s: float = 5.0, count: int = 1) -> Event:
+        """The `count`-th event of this kind."""
+        wait_until(lambda: len(self.of(kind)) >= count, within_s, lambda: f"{kind} among {self.events[-5:]}")
+        return self.of(kind)[count - 1]
+
+    def _read(self) -> None:
+        try:
+            with self._client.stream("GET", "/api/v1/stream", headers=self._headers) as answer:
+                assert answer.status_code == 200
+                fields: dict[str, str] = {}
+                for line in answer.iter_lines():
+                    if line:
+                        name, _, value = line.partition(": ")
+                        fields[name] = value
+                        continue
+                    if "event" in fields:
+                        number = int(fields["id"]) if "id" in fields else None
+                        data = json.loads(fields["data"])
+                        self.events.append(Event(fields["event"], data, number, time.monotonic()))
+                    fields = {}
+        except httpx.HTTPError:
+            pass
+        finally:
+            self.ended.set()

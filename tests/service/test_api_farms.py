@@ -48,8 +48,9 @@ def test_a_value_comes_with_everything_that_is_needed_to_show_it(centre: Centre)
     assert (climate["device"], climate["gateway"], climate["state"]) == ("barn-1-climate", "gw-a", "ok")
     assert climate["values"] == [
         {
-            "quantity": "air_temperature", "name": {"ja": "気温", "en": "air temperature"}, "unit": "℃", "factor": 1.0,
-            "offset": 0.0, "decimals": 1, "kind": "gauge", "value": 21.4, "time_ms": newest.time_ms, "every_s": 30.0,
+            "quantity": "air_temperature", "name": {"ja": "気温", "en": "air temperature"}, "unit": "℃",
+            "factor": 1.0, "offset": 0.0, "decimals": 1, "kind": "gauge", "value": 21.4,
+            "time_ms": newest.time_ms, "every_s": 30.0,
         }
     ]  # fmt: skip
 

@@ -176,6 +176,13 @@ def test_the_language_is_remembered(centre: Centre) -> None:
         assert wrong.json()["title"]
 
 
+def test_a_large_body_is_not_read(centre: Centre) -> None:
+    with centre.serving() as browser:
+        large = browser.post(SESSION, content=b" " * 70_000, headers=WRITE)
+        chunked = browser.post(SESSION, content=iter([b" " * 70_000]), headers=WRITE)
+    assert (large.status_code, chunked.status_code) == (413, 413)
+
+
 def test_a_wrong_body_is_told_without_repeating_the_password(centre: Centre) -> None:
     with centre.serving() as browser:
         told = browser.post(SESSION, json={"login": 1, "password": [PASSWORD]}, headers=WRITE)

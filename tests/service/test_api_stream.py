@@ -1,0 +1,246 @@
+"""Server-sent events: from a real broker's committed feed and the real alert book to a listening browser."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from api.routes.stream import EventStream
+from api.sessions import COOKIE
+from collectors.registry import people
+from makiba import topics
+from makiba.mqtt import MqttOptions, connect_properties, new_client
+from makiba.reading import Reading, Series
+from makiba.senml import encode_json
+from makiba.settings import Settings
+from makiba.wire import pack_payload
+from tests.parts import Broker, free_port, listens, makiba, wait_until
+from tests.service.serving import CONSOLE, OTHER, PASSWORD, SITE, WRITE, Centre, Listener, sign_in
+from tests.service.test_api_alerts import warm_tank
+
+
+class Collector:
+    """Publishes packs on the committed feed as the collector does."""
+
+    def __init__(self, options: MqttOptions) -> None:
+        self._client = new_client(options, "test-collector")
+        self._client.connect(options.host, options.port, clean_start=True, properties=connect_properties())
+        self._client.loop_start()
+        wait_until(self._client.is_connected, what="the collector is connected")
+
+    def committed(self, readings: Sequence[Reading], *, deflate: bool = False) -> None:
+        payload = pack_payload(encode_json(readings), deflate=deflate)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.UserProperty = list(payload.user_properties)
+        topic = topics.stored_topic(readings[0].series.site)
+        self._client.publish(topic, payload.data, qos=0, properties=properties).wait_for_publish(5)
+
+    def garbage(self) -> None:
+        self._client.publish(topics.stored_topic(SITE), b"\x00not senml", qos=0).wait_for_publish(5)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def tank(centre: Centre, value: float, site: str = SITE, *, ago_ms: int = 0) -> Reading:
+    return Reading(Series(site, "tank-1", "milk_temperature"), centre.clock() - ago_ms, value)
+
+
+@dataclass
+class Running:
+    """The API on a real broker, and hanako of `SITE`, signed in."""
+
+    centre: Centre
+    broker: Broker
+    collector: Collector
+    browser: httpx.Client
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    centre = Centre(Path(tmp_path_factory.mktemp("stream")))
+    centre.person("hanako", shikaoi_001="owner")
+    with Broker() as broker:
+        env = broker.env()
+        centre.settings = Settings(home=centre.folder, mqtt_port=broker.port, pki=Path(env["MAKIBA_PKI"]))
+        collector = Collector(broker.options("collector"))
+        with centre.serving() as browser:
+            sign_in(browser)
+            yield Running(centre, broker, collector, browser)
+        collector.close()
+
+
+def flowing(running: Running, listener: Listener) -> None:
+    """Waits until what is committed reaches `listener`: the API has its subscription."""
+
+    def arrives() -> bool:
+        running.collector.committed([tank(running.centre, 1.0)])
+        return bool(listener.of("readings"))
+
+    wait_until(arrives, 15, "a committed reading reaches the browser", every_s=0.1)
+
+
+def values(listener: Listener) -> list[tuple[str, float]]:
+    return [(r["site"], r["value"]) for e in listener.of("readings") for r in e.data]
+
+
+def test_a_committed_reading_is_told_to_who_may_see_the_farm(running: Running) -> None:
+    centre = running.centre
+    with Listener(running.browser) as listener:
+        flowing(running, listener)
+        begun = time.monotonic()
+        running.collector.garbage()
+        running.collector.committed([tank(centre, 66.0, OTHER)])
+        running.collector.committed([tank(centre, 6.25)], deflate=True)
+        wait_until(lambda: (SITE, 6.25) in values(listener), 2, "the reading arrives")
+        assert time.monotonic() - begun < 2
+        last = listener.of("readings")[-1].data[-1]
+        assert last == {"site": SITE, "subject": "tank-1", "quantity": "milk_temperature",
+                        "time_ms": centre.clock(), "value": 6.25}  # fmt: skip
+        assert {site for site, _ in values(listener)} == {SITE}
+
+
+def test_many_packs_a_second_are_ten_messages_a_second_at_most(running: Running) -> None:
+    with Listener(running.browser) as listener:
+        flowing(running, listener)
+        before = len(listener.of("readings"))
+        begun = time.monotonic()
+        for n in range(300):
+            running.collector.committed([tank(running.centre, 10 + n / 100)])
+        wait_until(lambda: (SITE, 12.99) in values(listener), 5, "the newest value arrives")
+        took = time.monotonic() - begun
+        assert len(listener.of("readings")) - before <= 10 * took + 2
+
+
+def test_an_alert_is_told_within_two_seconds_and_missed_steps_on_coming_back(running: Running) -> None:
+    centre = running.centre
+    with Listener(running.browser) as listener:
+        begun = time.monotonic()
+        alert = warm_tank(centre)
+        told = listener.wait_for("alert", 2)
+        assert told.at_s - begun < 2
+        assert (told.data["id"], told.data["state"]) == (alert, "open")
+    answer = running.browser.post(f"/api/v1/alerts/{alert}/acknowledge", headers=WRITE)
+    warm_tank(centre, "end")
+    with Listener(running.browser, last_event_id=told.number) as listener:
+        again = listener.wait_for("alert")
+        assert listener.events[0].kind == "hello"
+        assert again.data["state"] == "ended"
+        assert [e["kind"] for e in again.data["events"]] == ["opened", "acknowledged", "ended"]
+        assert again.data["events"][:2] == answer.json()["events"]
+        assert again.number == again.data["events"][-1]["id"]
+    with Listener(running.browser, last_event_id=again.number) as listener:
+        following = warm_tank(centre, onset_ms=centre.clock() - 1_000)
+        assert listener.wait_for("alert", 2).data["id"] == following
+        assert len(listener.of("alert")) == 1
+
+
+def test_hello_says_where_to_go_on_even_before_anything_happened(running: Running) -> None:
+    with Listener(running.browser) as listener:
+        hello = listener.of("hello")[0]
+    with Listener(running.browser, last_event_id=10**12) as listener:
+        assert listener.of("hello")[0].number == hello.number
+    assert hello.number is not None
+    assert hello.data == {"time_ms": running.centre.clock()}
+
+
+def test_a_stream_ends_with_its_session(running: Running) -> None:
+    other = running.centre.person("guest", shikaoi_001="vet")
+    with httpx.Client(base_url=running.browser.base_url) as browser:
+        sign_in(browser, "guest")
+        with Listener(browser) as listener:
+            assert browser.delete("/api/v1/session", headers=WRITE).status_code == 204
+            assert listener.ended.wait(5), "signing out ends the stream"
+        sign_in(browser, "guest")
+        with Listener(browser) as listener, running.centre.registry.write() as session:
+            people.set_disabled(session, CONSOLE, other, running.centre.clock())
+        assert listener.ended.wait(5), "so does being shut out"
+        assert browser.get("/api/v1/stream").status_code == 401
+
+
+def test_the_page_is_told_when_the_broker_goes_and_when_it_is_back(running: Running) -> None:
+    with Listener(running.browser) as listener:
+        flowing(running, listener)
+        running.broker.kill()
+        assert listener.wait_for("centre", 5).data == {"broker": False}
+        with Listener(running.browser) as late:
+            assert late.wait_for("centre").data == {"broker": False}
+        running.broker.start()
+        assert listener.wait_for("centre", 15, count=2).data == {"broker": True}
+
+
+def test_a_browser_that_takes_nothing_is_let_go() -> None:
+    sent: list[Any] = []
+    ended: list[bool] = []
+
+    async def frames() -> AsyncGenerator[bytes]:
+        try:
+            while True:
+                yield b"data: 1\n\n"
+        finally:
+            ended.append(True)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) == 4:
+            await asyncio.Event().wait()
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def run() -> None:
+        async with asyncio.timeout(5):
+            await EventStream(frames(), stuck_s=0.05)({"type": "http"}, receive, send)
+
+    asyncio.run(run())
+    assert len(sent) == 4
+    assert ended == [True]
+
+
+def test_makiba_serve_starts_quickly_and_stops_within_three_seconds_with_streams_open(tmp_path: Path) -> None:
+    Centre(tmp_path).person("hanako", shikaoi_001="owner")
+    port = free_port()
+    env = {"MAKIBA_HOME": str(tmp_path), "MAKIBA_HTTP_PORT": str(port), "MAKIBA_MQTT_PORT": str(free_port())}
+    with makiba("serve", log=tmp_path / "serve.log", env=env) as process:
+        wait_until(lambda: listens(port), 10, process.log)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as browser:
+            assert browser.get("/api/v1/health").json()["ok"] is True
+            sign_in(browser, password=PASSWORD)
+            with Listener(browser) as listener:
+                begun = time.monotonic()
+                assert process.terminate(5) == 0, process.log()
+                assert time.monotonic() - begun < 3
+                assert listener.ended.wait(2)
+            assert browser.cookies[COOKIE] not in process.log()
+        # No certificate and no broker here: one line says so, and the pages are served all the same.
+        assert len(re.findall("no committed feed", process.log())) == 1
+        assert "Traceback" not in process.log()
+
+
+def test_makiba_serve_says_when_its_port_is_taken(tmp_path: Path) -> None:
+    env = {"MAKIBA_HOME": str(tmp_path)}
+    with makiba("serve", "--port", str(free_port()), log=tmp_path / "a.log", env=env) as first:
+        port = first.command[-1]
+        wait_until(lambda: listens(int(port)), 10, first.log)
+        with makiba("serve", "--port", port, log=tmp_path / "b.log", env=env) as second:
+            assert second.wait() == 1
+            assert f"cannot listen on 127.0.0.1:{port}" in second.log()
+
+
+def test_makiba_serve_with_a_wrong_registry_says_what_to_change(tmp_path: Path) -> None:
+    env = {"MAKIBA_HOME": str(tmp_path), "MAKIBA_REGISTRY": "mysql:here", "MAKIBA_HTTP_PORT": str(free_port())}
+    with makiba("serve", log=tmp_path / "serve.log", env=env) as process:
+        assert process.wait() == 2
+        assert "mysql" in process.log()
+        assert "Traceback" not in process.log()
