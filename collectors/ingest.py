@@ -45,6 +45,7 @@ MAX_RECORDS: Final = 20_000
 MAX_NAMED: Final = 200
 """Refused records that an answer names, so that it fits into a packet; the dead letters have all of them."""
 SITE_EXPIRES_S: Final = 5.0
+UNKNOWN_EXPIRES_S: Final = 1.0
 
 _COLLECTOR: Final = Service("collector")
 
@@ -311,7 +312,8 @@ class Ingest:
                 for name in missing:
                     row = sites.get_gateway(session, _COLLECTOR, name)
                     owner = Owner(row.site_id, row.revoked_ms is not None) if row else Owner(None)
-                    self._owners[name] = (now_s + SITE_EXPIRES_S, owner)
+                    keep_s = SITE_EXPIRES_S if row else UNKNOWN_EXPIRES_S
+                    self._owners[name] = (now_s + keep_s, owner)
         return {gateway: self._owners[gateway][1] for gateway in gateways}
 
 

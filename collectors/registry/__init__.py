@@ -49,13 +49,16 @@ class Registry:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writing = engine.execution_options(**{_IMMEDIATE: True})
+        # PostgreSQL: a reader sees one moment; a writer sees what others committed while it waited for a row.
+        one_moment = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        self._reading = engine.execution_options(**one_moment)
         # SQLite has one writer per file: threads of this process queue here, without its 10 s limit on waiting.
         self._write_lock = threading.Lock() if engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session on one moment of the database; whatever is changed in it is forgotten."""
-        with _translated(), Session(self.engine, expire_on_commit=False, autoflush=False) as session:
+        with _translated(), Session(self._reading, expire_on_commit=False, autoflush=False) as session:
             yield session
 
     @contextmanager
@@ -134,7 +137,7 @@ def _shown(url: URL) -> str:
 
 def _engine(url: URL) -> Engine:
     if url.drivername != "sqlite":
-        return create_engine(url, pool_pre_ping=True, isolation_level="REPEATABLE READ")
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": BUSY_TIMEOUT_S})
     folder = Path(url.database or "").parent
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -245,7 +245,7 @@ def status_news(row: Gateway, status: GatewayStatus, received_ms: int) -> int | 
 def record_status(session: Session, viewer: Viewer, gateway: str, status: GatewayStatus, at_ms: int) -> bool:
     """Notes at `at_ms` (see `status_news`) what `gateway`, or its will, said; False when it is no news."""
     require_service(viewer)
-    row = session.get(Gateway, gateway)
+    row = session.get(Gateway, gateway, with_for_update=True)
     if row is None or row.revoked_ms is not None or status_news(row, status, at_ms) is None:
         return False
     row.status, row.status_ms, row.connection = status.state, at_ms, status.connection[:64]
@@ -264,7 +264,7 @@ def record_reported(session: Session, viewer: Viewer, gateway: str, devices: Seq
     A device that another gateway of the farm had moves here with its name.
     """
     require_service(viewer)
-    owner = session.get(Gateway, gateway)
+    owner = session.get(Gateway, gateway, with_for_update=True)  # every collector hears the same words
     if owner is None or owner.revoked_ms is not None:
         return False
     for spec in devices:

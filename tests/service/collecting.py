@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ class Talker:
     options: MqttOptions
     name: str = GATEWAY
     heard: list[Heard] = field(default_factory=list)
+    when_heard: Callable[[], object] = lambda: None
 
     def __enter__(self) -> Talker:
         return self.connect()
@@ -94,6 +95,7 @@ class Talker:
         self.client.loop_stop()
 
     def _keep(self, _c: Any, _u: Any, message: paho.MQTTMessage) -> None:
+        self.when_heard()
         self.heard.append(Heard(message.topic, bytes(message.payload), message.properties))
 
     def send(self, number: int, rows: Sequence[Reading], *, deflate: bool = False) -> None:
@@ -126,7 +128,8 @@ class Talker:
 
     def ack_of(self, number: int, within_s: float = 5.0) -> Ack:
         key = batch_id(number).decode()
-        return wait_until(lambda: self.acks().get(key), within_s, f"answer to batch {number}")
+        wait_until(lambda: key in self.acks(), within_s, f"answer to batch {number}")
+        return self.acks()[key]
 
 
 def _qos1() -> Any:

@@ -8,6 +8,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,7 @@ def test_a_batch_is_answered_and_fed_once_it_is_committed(broker: Broker, regist
         Talker(broker.options(GATEWAY)) as gateway,
         Talker(broker.options("analytics"), "analytics").connect(topics.stored_topic(SITE)) as worker,
     ):
-        gateway.client.on_message = lambda c, u, m: (
-            stored_at_answer.append(len(store.range(rows[0].series, 0, 2**50))),
-            gateway._keep(c, u, m),
-        )
+        gateway.when_heard = lambda: stored_at_answer.append(len(store.range(rows[0].series, 0, 2**50)))
         gateway.send(1, rows)
         ack = gateway.ack_of(1)
         feed = wait_until(lambda: worker.heard[:1], what="the committed feed")[0]
@@ -291,20 +289,23 @@ def test_kill_9_between_a_batch_and_its_answer_costs_nothing_and_doubles_nothing
     rows: list[Reading] = readings(200, now_ms() - 300_000)
     env = {"MAKIBA_HOME": str(tmp_path), **broker.env()}
     collector = makiba("collect", log=tmp_path / "collect.log", env=env)
+
+    def connected_times(count: int) -> bool:
+        return collector.log().count("connected") == count
+
+    def answered(count: int) -> bool:
+        return len(gateway.acks()) > count
+
     with Talker(broker.options(GATEWAY)) as gateway:
-        for life in range(4):
+        for life in range(1, 5):
             with collector:
-                wait_until(
-                    lambda life=life: collector.log().count("connected") == life + 1,
-                    10,
-                    collector.log,  # type: ignore[misc]
-                )
+                wait_until(partial(connected_times, life), 10, collector.log)
                 for number in range(1, 201):
                     if batch_id(number).decode() not in gateway.acks():
                         gateway.send(number, [rows[number - 1]])
-                wait_until(lambda life=life: len(gateway.acks()) > 40 * (life + 1), 10, collector.log)  # type: ignore[misc]
+                wait_until(partial(answered, 40 * life), 10, collector.log)
         with collector:
-            wait_until(lambda: collector.log().count("connected") == 5, 10, collector.log)
+            wait_until(partial(connected_times, 5), 10, collector.log)
 
             def all_answered() -> bool:
                 missing = [n for n in range(1, 201) if batch_id(n).decode() not in gateway.acks()]

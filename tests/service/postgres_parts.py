@@ -1,0 +1,71 @@
+"""A real PostgreSQL as a child process, on a socket of its own folder and a free port."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.parts import Process, free_port, listens, wait_until
+
+_PATH = os.pathsep.join(["/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/15/bin", os.environ.get("PATH", "")])
+INITDB, POSTGRES = shutil.which("initdb", path=_PATH), shutil.which("postgres", path=_PATH)
+_UNPRIVILEGED = 65534
+
+
+def why_not() -> str:
+    """Why PostgreSQL cannot be tried on this machine; empty when it can."""
+    if not (INITDB and POSTGRES):
+        return "PostgreSQL is not on this machine: apt-get install postgresql"
+    if importlib.util.find_spec("psycopg") is None:
+        return "PostgreSQL's driver is not installed: pip install 'psycopg[binary]'"
+    return ""
+
+
+class Postgres:
+    """PostgreSQL in `folder`; it refuses to run as root, so that root runs it as nobody."""
+
+    def __init__(self, folder: Path) -> None:
+        assert INITDB
+        assert POSTGRES
+        self.port = free_port()
+        as_nobody: list[str] = []
+        if os.geteuid() == 0:
+            as_nobody = ["setpriv", f"--reuid={_UNPRIVILEGED}", f"--regid={_UNPRIVILEGED}", "--clear-groups"]
+            os.chown(folder, _UNPRIVILEGED, _UNPRIVILEGED)
+            for parent in list(folder.parents)[:3]:
+                if parent != Path("/tmp"):
+                    parent.chmod(parent.stat().st_mode | 0o011)
+        data = folder / "data"
+        made = subprocess.run(
+            [*as_nobody, INITDB, "-D", str(data), "-U", "makiba", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            capture_output=True, text=True, check=False, cwd=folder,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        self.process = Process(
+            [*as_nobody, POSTGRES, "-D", str(data), "-k", str(folder), "-h", "127.0.0.1", "-p", str(self.port), "-F"],
+            log=folder / "postgres.log", cwd=folder,
+        )  # fmt: skip
+
+    def __enter__(self) -> Postgres:
+        self.process.start()
+        wait_until(lambda: listens(self.port), 20, self.process.log)
+        wait_until(lambda: "ready to accept" in self.process.log(), 20, self.process.log)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.running:
+            self.process.terminate()
+
+    def url(self, database: str) -> str:
+        return f"postgresql://makiba@127.0.0.1:{self.port}/{database}"
+
+    def create(self, database: str) -> str:
+        """Makes a database and gives its address."""
+        import psycopg
+
+        with psycopg.connect(self.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{database}"')
+        return self.url(database)
