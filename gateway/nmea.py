@@ -109,7 +109,7 @@ class NmeaProfile(Profile):
     """A device that talks by itself in NMEA 0183."""
 
     driver: Literal["nmea"]
-    values: Annotated[tuple[SentenceField, ...], Field(min_length=1, strict=False)]
+    values: Annotated[list[SentenceField], Field(min_length=1)]
 
     def measured(self) -> Iterator[tuple[tuple[str | int, ...], Measured]]:
         for index, value in enumerate(self.values):

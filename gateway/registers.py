@@ -51,7 +51,7 @@ class ModbusProfile(Profile):
     """A device that speaks Modbus, over a serial line or TCP."""
 
     driver: Literal["modbus"]
-    registers: Annotated[tuple[Register, ...], Field(min_length=1, strict=False)]
+    registers: Annotated[list[Register], Field(min_length=1)]
     max_registers: int = Field(default=125, ge=1, le=125, description="Most registers in one read")
     max_gap: int = Field(default=0, ge=0, le=120, description="Unwanted registers that may be read in between")
     unreadable: tuple[Pair, ...] = Field(

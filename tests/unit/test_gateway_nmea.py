@@ -1,0 +1,110 @@
+"""NMEA 0183: sentences from any split of the stream, values and states from sentences."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.drivers import drivers
+from gateway.drivers.nmea import Listener
+from gateway.nmea import Sentence, SentenceParser, parse_sentence
+from gateway.site import load_gateway
+
+
+def framed(body: str) -> bytes:
+    total = 0
+    for byte in body.encode():
+        total ^= byte
+    return f"${body}*{total:02X}\r\n".encode()
+
+
+def test_the_maker_s_own_example_is_read() -> None:
+    # Vaisala WMT700, M210822EN-F
+    assert parse_sentence(b"$WIMWV,39,R,1.3,M,A*06") == Sentence("MWV", ("WIMWV", "39", "R", "1.3", "M", "A"))
+
+
+@pytest.mark.parametrize(
+    "line", [b"$WIMWV,39,R,1.3,M,A*07", b"$WIMWV,39,R,1.3,M,A", b"WIMWV*00", b"$*", b"$\xff*FF", b""]
+)
+def test_a_sentence_that_is_not_sound_is_none(line: bytes) -> None:
+    assert parse_sentence(line) is None
+
+
+BODIES = st.lists(st.text(alphabet="WIMVXDR,.0123456789", min_size=5, max_size=60), max_size=8)
+
+
+@given(BODIES, st.lists(st.integers(1, 30), max_size=40))
+def test_any_split_of_the_stream_gives_the_same_sentences(bodies: list[str], cuts: list[int]) -> None:
+    stream = b"3,M,A*06\r\n" + b"".join(framed(b) for b in bodies)
+    whole = SentenceParser().feed(stream)
+    parser, found, at = SentenceParser(), [], 0
+    for cut in [*cuts, len(stream)]:
+        found += parser.feed(stream[at : at + cut])
+        at += cut
+    assert found == whole
+    assert len(whole) == len(bodies)
+    assert parser.damaged == 1
+
+
+@given(st.binary(max_size=2000))
+def test_noise_is_never_a_sentence_and_never_fills_the_memory(noise: bytes) -> None:
+    parser = SentenceParser()
+    assert all(s.fields for s in parser.feed(noise))
+    assert len(parser._buffer) <= 256
+
+
+@pytest.fixture(scope="module")
+def listener(tmp_path_factory: pytest.TempPathFactory) -> Listener:
+    file = tmp_path_factory.mktemp("site") / "gateway.yaml"
+    Path(file).write_text(
+        "gateway: gw-1\nsite: s\nmqtt: {}\nbuses:\n  w:\n    nmea: {port: /dev/null}\n"
+        "    devices: [{name: mast, profile: nmea-weather}]\n",
+        encoding="utf-8",
+    )
+    return Listener(load_gateway(file, drivers()).buses[0].devices[0])
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("WIMWV,39,R,1.3,M,A", {"wind_direction": 39 * math.pi / 180, "wind_speed": 1.3}),
+        ("WIMWV,90,T,10,N,A", {"wind_direction": math.pi / 2, "wind_speed": 10 * 1852 / 3600}),
+        ("WIMWV,90,X,36,K,A", {"wind_direction": math.pi / 2, "wind_speed": 10.0}),  # unknown reference letter
+        ("WIMWV,39,G,7.1,M,A", {"wind_gust": 7.1}),
+        ("WIMWV,,R,,M,V", {}),
+        ("WIMWV,39,R,1.3,M,V", {"wind_direction": "invalid", "wind_speed": "invalid"}),
+        ("WIMWV,999.9,R,99.9,M,A", {"wind_direction": "sentinel", "wind_speed": "sentinel"}),
+        ("WIMWV,39,R,1.3,Q,A", {"wind_direction": 39 * math.pi / 180, "wind_speed": "invalid"}),
+        ("WIMWV,39,R,1e3,M,A", {"wind_direction": 39 * math.pi / 180, "wind_speed": "invalid"}),
+        ("WIMTA,-20.5,C", {"air_temperature": -20.5}),
+        ("WIMTA,999.9,C", {"air_temperature": "sentinel"}),
+        ("WIMMB,29.92,I,1.0132,B", {"air_pressure": 101320.0}),
+        ("WIMHU,87.5,,-21.9,C", {"relative_humidity": 87.5, "dew_point": -21.9}),
+        (
+            "WIMDA,29.92,I,1.013,B,15.2,C,,,40.5,,2.1,C,180,T,,M,2.5,N,1.3,M",
+            {
+                "air_pressure": 101300.0,
+                "air_temperature": 15.2,
+                "relative_humidity": 40.5,
+                "dew_point": 2.1,
+                "wind_direction": math.pi,
+                "wind_speed": 1.3,
+            },
+        ),
+        (
+            "WIXDR,C,5.2,C,TEMP,H,43,P,RH,P,1.0254,B,PRESS,C,-6.1,C,DP",
+            {"air_temperature": 5.2, "relative_humidity": 43, "air_pressure": 102540.0, "dew_point": -6.1},
+        ),
+        ("WIXDR,C,5.2", {}),
+        ("GPGGA,1,2,3", {}),
+    ],
+)
+def test_a_sentence_gives_its_values(listener: Listener, body: str, expected: dict[str, float | str]) -> None:
+    sentence = parse_sentence(framed(body).strip())
+    assert sentence
+    got = {point.quantity.name: outcome for point, outcome in listener.outcomes(sentence)}
+    assert got == {name: v if isinstance(v, str) else pytest.approx(v, rel=1e-12) for name, v in expected.items()}
