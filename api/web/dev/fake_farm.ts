@@ -43,6 +43,8 @@ class FakeFarm {
     fault.on = on;
     if (on) this.since.set(id, Date.now());
     else this.since.delete(id);
+    const states = SUBJECTS.map((s): Reading => ({ site: "shikaoi-001", subject: s.subject, quantity: "state", time_ms: Date.now(), value: this.state(s) }));
+    setTimeout(() => this.tell("readings", states, (session) => session.sites.some((s) => s.id === "shikaoi-001")), 800);
     for (const [rule, facts] of Object.entries(RULES)) {
       if (facts.fault !== id) continue;
       if (on) setTimeout(() => this.open(rule), facts.after_ms);

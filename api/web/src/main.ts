@@ -1,4 +1,5 @@
 /* Starts the page: its state, its root, its service worker. */
+import "./old_phones";
 import { mount } from "svelte";
 
 import App from "./App.svelte";

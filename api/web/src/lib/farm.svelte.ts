@@ -6,9 +6,9 @@
  */
 import { api, ApiError } from "./api";
 import { judgeConnection, type Connection, type Signs } from "./connection";
-import type { Alert, Fault, Language, Names, Places, Reading, Session } from "./contract";
+import type { Alert, Fault, Language, Names, Place, Places, Reading, Session } from "./contract";
 import type { Choices, Keep, TextSize } from "./keep";
-import { type Alerts, alertVersion, mergePlaces, mergeReadings, newestEvent, putActive, putAlert, sortAlerts, subjectsOf } from "./merge";
+import { type Alerts, alertVersion, mergePlaces, mergeReadings, newestEvent, newestValue, putActive, putAlert, sortAlerts, subjectsOf } from "./merge";
 import { joinCode, readRoute, type Route } from "./route";
 import { isLate } from "./show";
 import { Stream } from "./stream";
@@ -65,7 +65,7 @@ export class Farm {
   connection: Connection = $derived(judgeConnection(this.#signs, this.now - this.#clockAhead));
   live = $derived(this.connection === "live");
   /** The server's time to which what is shown is true: now while live. */
-  asOf = $derived(this.live ? this.now : (this.#asOf ?? this.now));
+  asOf = $derived(this.live ? this.now : (this.#asOf ?? newestValue(this.places?.places ?? []) ?? this.now));
   sorted = $derived(sortAlerts(this.alerts, this.site ?? ""));
   currentSite = $derived(this.session?.sites.find((site) => site.id === this.site) ?? null);
   canSend = $derived(this.connection === "live" || this.connection === "stale");
@@ -83,9 +83,13 @@ export class Farm {
   activeOn(site: string): number {
     return Object.values(this.alerts).filter((alert) => alert.site === site && alert.state !== "ended").length;
   }
-  alertsAt(subject: string): Alert[] {
+  /** Active alerts of a subject; those that only list it as a part too, when asked. */
+  alertsAt(subject: string, asPart: boolean): Alert[] {
     const active = [...this.sorted.open, ...this.sorted.acknowledged];
-    return active.filter((a) => a.subject === subject || a.children.some((child) => child.subject === subject));
+    return active.filter((a) => a.subject === subject || (asPart && a.children.some((child) => child.subject === subject)));
+  }
+  placeOf(subject: string): Place | null {
+    return this.places?.places.find((place) => place.subjects.some((s) => s.subject === subject)) ?? null;
   }
 
   // ---- life
@@ -109,9 +113,8 @@ export class Farm {
       history.replaceState(null, "", `${location.pathname}${location.search}#/alerts`);
       await this.#enter(() => api.join(code), "join_used");
     }
-    const before = this.route.page;
     this.route = readRoute(location.hash);
-    if (before !== this.route.page) window.scrollTo(0, 0);
+    window.scrollTo(0, 0);
   }
 
   async #resume(): Promise<void> {
@@ -150,7 +153,7 @@ export class Farm {
     this.phase = "signed-in";
     this.signInProblem = null;
     this.#stream.start();
-    await Promise.all([this.refresh(), this.#loadFaults()]);
+    await this.refresh();
   }
 
   // ---- signing in and out
@@ -219,6 +222,7 @@ export class Farm {
       if (site) for (const alert of await api.alerts(site, "ended")) this.alerts = putAlert(this.alerts, alert);
       this.endedKnown = true;
       this.#noteTrue();
+      if (session.demo && !this.faults.length) this.faults = await api.faults();
     } catch (error) {
       this.#failed(error);
     } finally {
@@ -313,6 +317,7 @@ export class Farm {
     if (before && alertVersion(before) >= alertVersion(alert)) return;
     this.alerts = putAlert(this.alerts, alert);
     this.#announce(before, alert);
+    this.#refreshSoon(); // the states of devices, and alerts that this one has taken in
     this.#keepSoon();
   }
 
@@ -383,15 +388,6 @@ export class Farm {
   }
 
   // ---- the demo's switches
-
-  async #loadFaults(): Promise<void> {
-    if (!this.session?.demo) return;
-    try {
-      this.faults = await api.faults();
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-    }
-  }
 
   /** False when the switch did not get through. */
   async setFault(id: string, on: boolean): Promise<boolean> {

@@ -26,7 +26,7 @@ const colour = (name: string): string => getComputedStyle(document.documentEleme
 export function draw(host: HTMLElement, options: PlotOptions): Plot {
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const font = `${Math.round(rem * 0.8)}px system-ui, sans-serif`;
-  const height = (): number => Math.round(Math.max(180, Math.min(320, host.clientWidth * 0.6)));
+  const height = (): number => Math.round(Math.max(190, Math.min(320, host.clientWidth * 0.62)));
   const axis = { stroke: () => colour("--muted"), font, grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false } };
   const plot = new uPlot(
     {
@@ -37,8 +37,8 @@ export function draw(host: HTMLElement, options: PlotOptions): Plot {
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 9 } },
       scales: { y: { range: (_u, low, high) => yRange(low, high, options) } },
       axes: [
-        { ...axis, space: rem * 4.2, values: (_u, splits) => splits.map((s) => tick(s, splits, options.language)) },
-        { ...axis, size: rem * 3.2, gap: 6, values: (_u, splits) => splits.map((v) => plainNumber(v, splits)) },
+        { ...axis, space: rem * 4, size: rem * 1.9, gap: 6, values: (_u, splits) => splits.map((s) => tick(s, splits, options.language)) },
+        { ...axis, size: rem * 2.6, gap: 6, values: (_u, splits) => splits.map((v) => plainNumber(v, splits)) },
       ],
       series: [
         {},

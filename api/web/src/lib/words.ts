@@ -11,7 +11,6 @@ const ja = {
   loading: "読みこんで います",
   retry: "もう一度",
   back: "もどる",
-  close: "とじる",
   skip: "本文へ",
 
   login: "ログイン名",
@@ -32,14 +31,12 @@ const ja = {
   nav_settings: "設定",
   farm: "牧場",
   farm_open: "{name}（知らせ {n}）",
+  other_farms: "ほかの 牧場の 知らせ",
 
   live: "つながって います",
-  live_long: "今の ようすです",
-  stale: "{age}の ようすです",
   stale_long: "センターへ 新しい 値が 来て いません。{age}の ようすを 見て います。",
   connecting: "つなぎなおして います",
   connecting_long: "つなぎなおして います。{age}の ようすを 見て います。",
-  offline: "{age}の ようすです",
   offline_long: "つながって いません。{age}の ようすを 見て います。電波を 見てください。",
   nothing_kept: "つながって いません。見せられる ものが まだ ありません。",
 
@@ -64,8 +61,6 @@ const ja = {
   seen_offline: "つながって いないので、今は 伝えられません。",
   seen_sending: "伝えて います",
   seen_failed: "伝わりませんでした。もう一度 押してください。",
-  more: "くわしく 見る",
-  now_value: "値",
   children: "この 中に {n}台",
   history: "これまで",
   new_alert: "新しい 知らせ。{severity}。{title}",
@@ -86,12 +81,9 @@ const ja = {
   no_value: "まだ ありません",
   running: "動いて います",
   stopped: "止まって います",
-  gateway: "中継機",
   gateway_offline: "中継機（{id}）から 連絡が ありません。電源か 回線が 止まって います。",
   gateway_stopped: "中継機（{id}）を 止めて います。",
   value_old: "古い 値です",
-  open_chart: "グラフを 見る",
-  place_alerts: "知らせ {n}",
 
   state_timeout: "センサーが 答えません。電源と 線を 見てください。",
   state_crc: "線に 雑音が あります。線の つなぎを 見てください。",
@@ -108,7 +100,6 @@ const ja = {
   state_other: "ようすが おかしいです（{state}）",
   state_since: "{time}から",
 
-  chart: "グラフ",
   hours_1: "1時間",
   hours_24: "24時間",
   days_7: "7日",
@@ -121,6 +112,7 @@ const ja = {
   chart_short: "記録は {time}から です。",
   chart_empty: "この間の 記録は ありません。",
   chart_failed: "グラフを 読めませんでした。",
+  chart_offline: "つながって いないので、グラフは 今 見られません。",
   chart_legend: "線は 平均、うすい 帯は 最低から 最高までです。",
   limit_above: "{value} より 上で 知らせます",
   limit_below: "{value} より 下で 知らせます",
@@ -144,7 +136,6 @@ const ja = {
   demo_failed: "切りかえられませんでした。",
   fault_on: "こわれて います",
   fault_off: "ふつうです",
-  about: "この ページに ついて",
   install_hint: "ホーム画面に 追加すると、すぐ 開けます。",
 
   event_opened: "はじまり",
@@ -168,7 +159,6 @@ const en: Record<Word, string> = {
   loading: "Loading",
   retry: "Try again",
   back: "Back",
-  close: "Close",
   skip: "To the content",
 
   login: "Login name",
@@ -189,14 +179,12 @@ const en: Record<Word, string> = {
   nav_settings: "Settings",
   farm: "Farm",
   farm_open: "{name} (alerts: {n})",
+  other_farms: "Alerts on other farms",
 
   live: "Connected",
-  live_long: "You see it as it is now",
-  stale: "As of {age}",
   stale_long: "No new values reach the centre. You see the farm as of {age}.",
   connecting: "Reconnecting",
   connecting_long: "Reconnecting. You see the farm as of {age}.",
-  offline: "As of {age}",
   offline_long: "Not connected. You see the farm as of {age}. Check your signal.",
   nothing_kept: "Not connected, and nothing has been kept to show.",
 
@@ -221,8 +209,6 @@ const en: Record<Word, string> = {
   seen_offline: "Not connected, so it cannot be sent now.",
   seen_sending: "Sending",
   seen_failed: "It did not get through. Please press again.",
-  more: "Details",
-  now_value: "Value",
   children: "{n} devices in this alert",
   history: "History",
   new_alert: "New alert. {severity}. {title}",
@@ -243,12 +229,9 @@ const en: Record<Word, string> = {
   no_value: "none yet",
   running: "running",
   stopped: "stopped",
-  gateway: "Gateway",
   gateway_offline: "The gateway ({id}) is silent. Its power or its link is down.",
   gateway_stopped: "The gateway ({id}) has been stopped.",
   value_old: "old value",
-  open_chart: "Show chart",
-  place_alerts: "Alerts: {n}",
 
   state_timeout: "The sensor does not answer. Check its power and cable.",
   state_crc: "Noise on the line. Check the cable's connections.",
@@ -265,7 +248,6 @@ const en: Record<Word, string> = {
   state_other: "Something is wrong ({state})",
   state_since: "since {time}",
 
-  chart: "Chart",
   hours_1: "1 hour",
   hours_24: "24 hours",
   days_7: "7 days",
@@ -278,6 +260,7 @@ const en: Record<Word, string> = {
   chart_short: "Records begin {time}.",
   chart_empty: "No records in this time.",
   chart_failed: "The chart could not be read.",
+  chart_offline: "Not connected, so the chart cannot be shown now.",
   chart_legend: "The line is the mean, the pale band goes from lowest to highest.",
   limit_above: "Alerts above {value}",
   limit_below: "Alerts below {value}",
@@ -301,7 +284,6 @@ const en: Record<Word, string> = {
   demo_failed: "The switch did not work.",
   fault_on: "broken",
   fault_off: "normal",
-  about: "About this page",
   install_hint: "Add it to your home screen to open it quickly.",
 
   event_opened: "Began",
@@ -331,6 +313,11 @@ export function nameOf(names: Names | string | null | undefined, language: Langu
   if (names == null) return "";
   if (typeof names === "string") return names;
   return names[language] || names.ja || names.en || "";
+}
+
+/** A sentence whose numbers stay on one line with their units. */
+export function tidy(text: string): string {
+  return text.replace(/(\d) (?=(?:℃|%|°|ppm|[hk]Pa|k?Wh?|[AVL]|m\/s|mm|m|kg|THI)(?![A-Za-z]))/g, "$1\u00a0");
 }
 
 /** The words for a device's state, null when it is well. */
