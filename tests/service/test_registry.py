@@ -328,12 +328,13 @@ def test_a_person_changes_only_what_is_theirs(registry: Registry) -> None:
     with registry.write() as session:
         sites.apply_site(session, CONSOLE, farm(), 1)
         people.set_language(session, me, number, "en")
-        for forbidden in (
+        attempts: list[Callable[[], object]] = [
             lambda: people.set_password_hash(session, me, other, "mine"),
             lambda: people.grant_role(session, me, number, SITE, "owner"),
             lambda: people.create_person(session, me, login="x", name="x", now_ms=1, is_admin=True),
             lambda: people.person_by_login(session, me, "taro"),
-        ):
+        ]
+        for forbidden in attempts:
             with pytest.raises(NotAllowed):
                 forbidden()
         assert people.get_person(session, me, other) is None
