@@ -40,7 +40,7 @@ bind-address = "127.0.0.1:{rpc_port}"
 """,
         encoding="utf-8",
     )
-    ready = f"http://127.0.0.1:{http_port}/ping?verbose=true"
+    ready = f"http://127.0.0.1:{http_port}/ping"
     return Child("influx", [program, "-config", str(config)], ready=lambda: answers(ready))
 
 

@@ -68,7 +68,14 @@ def run(options: Options, stop: Stop, say: Callable[[str], None]) -> None:
                 _until(parts, stop, lambda: parts.is_ready("broker", "serve"), "serve")
                 if not stop:
                     address = f"{plan.settings.address}/#join={visitor.code}"
-                    home.say_running({"address": address, "pid": os.getpid(), "ports": plan.ports()})
+                    home.say_running(
+                        {
+                            "address": address,
+                            "pid": os.getpid(),
+                            "ports": plan.ports(),
+                            "store": plan.settings.store_url,
+                        }
+                    )
                     say(address)
                     _attend(parts, home, stop, visitor.renew)
                 home.running_file.unlink(missing_ok=True)

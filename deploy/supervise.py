@@ -36,6 +36,7 @@ STOP_WITHIN_S: Final = 8.0
 TICK_S: Final = 0.05
 
 _PR_SET_PDEATHSIG: Final = 1
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # what is ours is never behind a proxy
 _libc = ctypes.CDLL(None, use_errno=True)  # loaded before any fork
 
 
@@ -248,7 +249,7 @@ def listens(port: int, host: str = "127.0.0.1") -> bool:
 def answers(url: str) -> bool:
     """Whether `url` answers with success; for `Child.ready`."""
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 (an address of our own)
-            return bool(answer.status == 200)
+        with _direct.open(url, timeout=1) as answer:
+            return bool(200 <= answer.status < 300)
     except OSError:
         return False
