@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from hypothesis import given
@@ -85,7 +86,7 @@ def test_reads_keep_to_what_the_device_allows(wanted: list[Register], limits: Li
 def test_no_two_neighbouring_reads_would_fit_into_one(wanted: list[Register], limits: Limits) -> None:
     wanted = _readable(wanted, limits)
     reads = plan_reads(wanted, limits)
-    for one, two in zip(reads, reads[1:], strict=False):
+    for one, two in itertools.pairwise(reads):
         if one.table != two.table:
             continue
         first = wanted[two.items[0][0]]

@@ -193,8 +193,8 @@ def gateway_file(folder: Path, options: MqttOptions, buses: str, *, spool: str =
     assert tls
     file = folder / "gateway.yaml"
     file.write_text(
-        f"gateway: {GATEWAY}\nsite: {SITE}\n"
-        f"mqtt: {{host: {options.host}, port: {options.port}, tls: {{ca: {tls.ca}, cert: {tls.cert}, key: {tls.key}}}}}\n"
+        f"gateway: {GATEWAY}\nsite: {SITE}\nmqtt:\n  host: {options.host}\n  port: {options.port}\n"
+        f"  tls: {{ca: {tls.ca}, cert: {tls.cert}, key: {tls.key}}}\n"
         f"spool: {{{spool}}}\nbuses:\n{buses}",
         encoding="utf-8",
     )

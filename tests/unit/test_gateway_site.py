@@ -1,5 +1,6 @@
 """The gateway file: what is accepted, and that every error of a wrong one has its place."""
 
+# ruff: noqa: E501 (messages are compared whole)
 from __future__ import annotations
 
 from pathlib import Path
@@ -64,8 +65,10 @@ def test_each_wrong_node_is_told_with_its_place(tmp_path: Path) -> None:
         "gateway.yaml:5:3: buses.barn: has no kind of bus; did you mean 'rtu'?; expected one of rtu, tcp, nmea",
         "gateway.yaml:9:29: buses.tank.rtu.baud: '9600' is not accepted; expected a valid integer",
         "gateway.yaml:11:9: buses.tank.devices[0].every: is missing",
-        "gateway.yaml:11:10: buses.tank.devices[0].name: 'a b': String should match pattern"
-        " '^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$'",
+        (
+            "gateway.yaml:11:10: buses.tank.devices[0].name: 'a b': String should match pattern"
+            " '^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$'"
+        ),
         "gateway.yaml:11:39: buses.tank.devices[0].unit_id: 300 is not accepted; expected less than or equal to 247",
         "gateway.yaml:11:53: buses.tank.devices[0].evry: unknown key 'evry'; did you mean 'every'?",
     ]
@@ -86,13 +89,17 @@ def test_the_whole_file_is_checked_once_its_parts_are_right(tmp_path: Path) -> N
     assert _problems(tmp_path, text) == [
         "gateway.yaml:8:19: buses.barn.devices[0].profile: 'xy-md03' is unknown; did you mean 'xy-md02'?",
         "gateway.yaml:9:10: buses.barn.devices[1].name: 'a' is used twice (line 8)",
-        "gateway.yaml:9:19: buses.barn.devices[1].profile: 'nmea-weather' is read by driver 'nmea',"
-        " a rtu bus by 'modbus'",
+        (
+            "gateway.yaml:9:19: buses.barn.devices[1].profile: 'nmea-weather' is read by driver 'nmea',"
+            " a rtu bus by 'modbus'"
+        ),
         "gateway.yaml:9:42: buses.barn.devices[1].unit_id: unit_id 3 used twice (a, line 8)",
         "gateway.yaml:10:9: buses.barn.devices[2]: none of the channels of r4dcb08 is used; list them under 'channels'",
         "gateway.yaml:10:71: buses.barn.devices[2].channels.ch9: r4dcb08 has no free channel 'ch9'; did you mean 'ch8'?",
-        "gateway.yaml:10:89: buses.barn.devices[2].channels.ch1: ammonia cannot come from r4dcb08, which gives 'Cel';"
-        " expected a unit of /, %, /100, ppm, ppb",
+        (
+            "gateway.yaml:10:89: buses.barn.devices[2].channels.ch1: ammonia cannot come from r4dcb08, which gives 'Cel';"
+            " expected a unit of /, %, /100, ppm, ppb"
+        ),
         "gateway.yaml:13:50: buses.mast.devices[1]: an nmea bus has one device, and m1 (line 13) is it",
     ]
 
