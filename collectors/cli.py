@@ -151,18 +151,21 @@ def site_apply(
     """Make the registry say what the site files say. Applying one again changes nothing."""
     from collectors.registry.site_file import load_site_file
     from collectors.registry.sites import GatewayTaken, SiteSpec, apply_site
+    from makiba.rule import load_rules
 
+    settings = _settings()
+    rules = load_rules(settings.rules_dir)
     specs: list[SiteSpec] = []
     problems: list[Problem] = []
     for file in files:
         try:
-            specs.append(load_site_file(file))
+            specs.append(load_site_file(file, rules))
         except ConfigErrors as errors:
             problems += errors.problems
     if problems:
         raise ConfigErrors(problems)
     with _explained():
-        registry = _open_registry(_settings(), migrate=True)
+        registry = _open_registry(settings, migrate=True)
         try:
             with registry.write() as session:
                 for spec in specs:

@@ -7,7 +7,7 @@ placement in a place that is not there, a subject in two places). What it says g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from collectors.registry.sites import PlacementSpec, PlaceSpec, SiteSpec
 from makiba.located_yaml import ConfigErrors, Located, Problem, load_located
 from makiba.reading import SITE_PATTERN, SUBJECT_PATTERN
+from makiba.rule import Rule, check_overrides
 from makiba.topics import GATEWAY_PATTERN
 from makiba.words import nearest
 
@@ -87,16 +88,21 @@ class SiteFile(_Strict):
     gateways: list[Annotated[str, Field(pattern=GATEWAY_PATTERN)]] = Field(default_factory=list)
     places: list[PlaceEntry] = Field(default_factory=list)
     placements: list[PlacementEntry] = Field(default_factory=list)
-    rules: dict[Annotated[str, Field(pattern=_RULE)], dict[str, str | int | float | bool]] = Field(
+    rules: dict[Annotated[str, Field(pattern=_RULE)], dict[str, Any]] = Field(
         default_factory=dict, description="This farm's own numbers: for, clear_for and a rule's named numbers"
     )
 
 
-def load_site_file(file: Path) -> SiteSpec:
-    """The farm that `file` describes; `ConfigErrors` with every problem of the file otherwise."""
+def load_site_file(file: Path, rules: Mapping[str, Rule] | None = None) -> SiteSpec:
+    """The farm that `file` describes; `ConfigErrors` with every problem of the file otherwise.
+
+    With `rules`, the farm's own numbers are checked against them.
+    """
     located = load_located(file)
     model = located.validate(SiteFile)
     problems = list(_whole_file_problems(located, model))
+    for rule, wrong in check_overrides(rules, model.rules) if rules is not None else ():
+        problems.append(located.problem(("rules", rule), wrong))
     if problems:
         raise ConfigErrors(problems)
     return _spec(model)

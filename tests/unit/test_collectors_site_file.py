@@ -9,6 +9,8 @@ import pytest
 from collectors.registry.site_file import load_site_file
 from collectors.registry.sites import PlacementSpec, PlaceSpec
 from makiba.located_yaml import ConfigErrors
+from makiba.rule import load_rules
+from makiba.settings import configs_dir
 
 GOOD = """\
 site: shikaoi-001
@@ -69,8 +71,8 @@ def test_every_wrong_thing_is_named_with_its_place(tmp_path: Path) -> None:
         ["site.yaml:3:1", "timezone"],
         ["site.yaml:4:12", "gateways[0]"],
         ["site.yaml:6:18", "places[0].kind"],
-        ["site.yaml:10:39", "placements[1].roll"],
-        ["site.yaml:10:50", "placements[1].since"],
+        ["site.yaml:10:37", "placements[1].roll"],
+        ["site.yaml:10:48", "placements[1].since"],
     ]
     assert "did you mean 'Asia/Tokyo'" in problems[0]
     assert "did you mean 'barn'" in problems[2]
@@ -91,3 +93,22 @@ def test_what_only_the_whole_file_shows_comes_second(tmp_path: Path) -> None:
         "site.yaml:10:31: placements[1].place: no place 'bran-1' in this file; did you mean 'barn-1'?",
         "site.yaml:11:27: placements[2].place: no place 'tank-room' in this file",
     ]
+
+
+def test_a_farms_own_numbers_are_checked_against_the_rules(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    text = GOOD[: GOOD.index("rules:")] + "rules:\n  tank.hodl: {for: 5s}\n  tank.hold: {clear_for: 5 parsecs}\n"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigErrors) as caught:
+        load_site_file(file, load_rules(configs_dir() / "rules"))
+    hodl, hold = caught.value.problems
+    assert (hodl.line, hodl.path) == (13, "rules.tank.hodl")
+    assert "did you mean 'tank.hold'" in hodl.message
+    assert (hold.line, hold.path) == (14, "rules.tank.hold")
+
+
+def test_the_site_files_that_come_with_makiba_are_right() -> None:
+    files = sorted((configs_dir() / "sites").rglob("site.yaml"))
+    assert files
+    for file in files:
+        load_site_file(file, load_rules(configs_dir() / "rules"))
