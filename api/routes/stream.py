@@ -9,6 +9,7 @@ reads places and charts again when it gets `hello`. At most ten `readings` a sec
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator
@@ -24,6 +25,7 @@ from api.centre import Centre, CentreNow
 from api.hub import News, Step, Stream
 from api.sessions import Browser, SignedInBrowser
 from api.shapes import CentreNews, TimeNews
+from collectors.registry import RegistryError
 from collectors.registry.viewer import visible_sites
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class EventStream(Response):
         self._frames = frames
         self._stuck_s = stuck_s
 
-    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, __: Scope, receive: Receive, send: Send) -> None:
         writer = asyncio.create_task(self._write(send), name="stream-writer")
         gone = asyncio.create_task(_until_gone(receive), name="stream-gone")
         try:
@@ -55,8 +57,10 @@ class EventStream(Response):
         finally:
             for task in (writer, gone):
                 task.cancel()
-            await asyncio.gather(writer, gone, return_exceptions=True)
+            outcome, _ = await asyncio.gather(writer, gone, return_exceptions=True)
             await self._frames.aclose()
+        if isinstance(outcome, Exception):
+            raise outcome
 
     async def _write(self, send: Send) -> None:
         try:
@@ -97,15 +101,19 @@ async def _frames(centre: Centre, browser: SignedInBrowser, seen: int | None) ->
         newest = centre.hub.last_step
         missed: list[Step] = []
         if seen is not None and seen < newest:
-            missed = await run_in_threadpool(alert_news.missed, centre, browser.person, seen)
+            try:
+                missed = await run_in_threadpool(alert_news.missed, centre, browser.person, seen)
+            except RegistryError:
+                return  # the browser tries again later; `alert_news.watch` has logged it
             newest = max([newest, *(s.number for s in missed)])
         hello = TimeNews(time_ms=centre.clock()).model_dump_json().encode()
         # Its id says only what this browser has had: a connection cut right here resumes where it was.
         yield b"retry: %d\n" % RETRY_MS + _frame("hello", hello, seen if missed else newest)
         for step in missed:
             yield _frame("alert", step.data, step.number)
-        async for frame in _news(centre, listening, newest):
-            yield frame
+        async with contextlib.aclosing(_news(centre, listening, newest)) as frames:
+            async for frame in frames:
+                yield frame
     finally:
         centre.hub.forget(listening)
 
