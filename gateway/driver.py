@@ -28,8 +28,8 @@ Path_ = tuple[str | int, ...]
 
 
 def _long_enough(every: timedelta) -> timedelta:
-    if every < timedelta(milliseconds=100):
-        raise ValueError("is too short; the shortest is 100ms")
+    if every < timedelta(milliseconds=10):
+        raise ValueError("is too short; the shortest is 10ms")
     return every
 
 
