@@ -90,13 +90,15 @@ def open_registry(url: str, *, password: str | None = None, migrate: bool = Fals
     `RegistryMisconfigured`.
     """
     parsed = _parse(url, password)
+    if migrate and parsed.drivername == "sqlite":
+        _make_file(Path(parsed.database or ""))
     try:
         engine = _engine(parsed)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise RegistryMisconfigured(f"{_shown(parsed)}: {error}; pip install 'psycopg[binary]'") from None
     try:
         with _translated(_shown(parsed)):
-            found = _revision(engine)
+            found = _revision(engine) if migrate or _exists(parsed) else None
             if found != SCHEMA_REVISION:
                 _refuse_newer(found, parsed)
                 if not migrate:
@@ -130,6 +132,20 @@ def _parse(url: str, password: str | None) -> URL:
     raise RegistryMisconfigured(f"registry {scheme[:40]!r}: expected sqlite:PATH or postgresql://host/database")
 
 
+def _make_file(path: Path) -> None:
+    """An empty file that its owner alone reads: it will hold people's names and hashes of their passwords."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=True)
+    except OSError as error:
+        raise RegistryMisconfigured(f"{path}: {error.strerror}") from None
+
+
+def _exists(url: URL) -> bool:
+    """Whether there may be a database; looking for one must not make a file."""
+    return url.drivername != "sqlite" or Path(url.database or "").exists()
+
+
 def _shown(url: URL) -> str:
     """The address for messages, without a password."""
     return f"sqlite:{url.database}" if url.drivername == "sqlite" else url.render_as_string(hide_password=True)
@@ -138,11 +154,6 @@ def _shown(url: URL) -> str:
 def _engine(url: URL) -> Engine:
     if url.drivername != "sqlite":
         return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": BUSY_TIMEOUT_S})
-    folder = Path(url.database or "").parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RegistryMisconfigured(f"{folder}: {error.strerror}") from None
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -92,8 +92,9 @@ class SqliteStore:
         self._closed = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600, exist_ok=True)  # a farm's data is the farm's
         except OSError as error:
-            raise StoreMisconfigured(f"{path.parent}: {error.strerror}") from None
+            raise StoreMisconfigured(f"{path}: {error.strerror}") from None
         with _translated(path):
             self._writer = self._connect()
             self._make_tables()

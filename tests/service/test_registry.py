@@ -29,6 +29,7 @@ from collectors.registry.dead_letters import Letter
 from collectors.registry.schema import Alert, AlertEvent, Base
 from collectors.registry.sites import DeviceSpec, GatewayTaken, PlacementSpec
 from collectors.registry.viewer import NotAllowed, Person, Service
+from collectors.store import open_store
 from makiba.wire import GatewayStatus
 from tests.parts import ROOT, free_port
 from tests.service.collecting import CONSOLE, GATEWAY, SITE, farm
@@ -90,6 +91,7 @@ def test_tables_of_another_version_are_refused_with_what_to_run(new_url: NewUrl)
     url = new_url()
     with pytest.raises(RegistryMisconfigured, match=r"is empty.*makiba site migrate"):
         open_registry(url)
+    assert not url.startswith("sqlite:") or not Path(url.removeprefix("sqlite:")).exists()
     registry = open_registry(url, migrate=True)
     for version, said in (("0000", "version 0000.*makiba site migrate"), ("9999", "newer than this Makiba")):
         with registry.write() as session:
@@ -112,6 +114,12 @@ def test_several_processes_may_migrate_at_once(new_url: NewUrl) -> None:
     url = new_url()
     with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
         assert all(pool.map(_migrate, [url] * 4))
+
+
+def test_others_on_the_machine_cannot_read_the_file(tmp_path: Path) -> None:
+    open_registry(f"sqlite:{tmp_path / 'r.db'}", migrate=True).close()
+    open_store(f"sqlite:{tmp_path / 's.db'}").close()
+    assert [path.stat().st_mode & 0o077 for path in tmp_path.glob("*.db*")] == [0, 0]
 
 
 def test_an_open_registry_does_not_import_alembic(tmp_path: Path) -> None:
