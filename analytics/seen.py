@@ -74,7 +74,7 @@ class Seen:
         device = self._note_device(series, time_ms)
         gateway = device.gateway if device else series.subject.partition(".")[0]
         # A gateway's own state may be its will, whose time is the centre's.
-        if gateway in self._farm.gateways and series.subject != gateway:
+        if gateway in self._farm.gateways and (series.subject, series.quantity) != (gateway, STATE):
             stream = self._streams.get(gateway)
             if stream is None or time_ms - stream.newest_ms > STREAM_GAP_MS:
                 self._streams[gateway] = _Stream(time_ms, time_ms)

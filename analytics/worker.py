@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from sqlalchemy.exc import IntegrityError
@@ -40,6 +41,8 @@ REREAD_S: Final = 5.0
 FILL_S: Final = 30.0
 FILL_WITHOUT_FEED_S: Final = 2.0
 SNAPSHOT_S: Final = 10.0
+MAX_TRACEBACKS: Final = 3
+"""How often a defect is told of per farm; a line each 5 s for a week helps nobody."""
 
 
 @dataclass(slots=True)
@@ -71,6 +74,7 @@ class Worker:
         self._done: dict[str, float] = {}  # when, on the monotonic clock
         self._broken: set[str] = set()
         self._told: set[tuple[str, str]] = set()
+        self._defects: dict[str, int] = {}
 
     def run(self, stop: threading.Event) -> None:
         self._feed.start()
@@ -117,13 +121,28 @@ class Worker:
             log.info("%s: is back", what)
         return True
 
+    def _alone(self, site: str, work: Callable[[], None]) -> None:
+        """Does `work` for one farm; a defect in it must not leave the other farms unwatched.
+
+        The farm begins anew from its snapshot, and when that is of no use from the store alone.
+        """
+        try:
+            work()
+        except (StoreUnavailable, RegistryUnavailable):
+            raise
+        except Exception:
+            self._defects[site] = self._defects.get(site, 0) + 1
+            if self._defects[site] <= MAX_TRACEBACKS:
+                log.exception("%s: cannot be judged; beginning anew", site)
+            self._watched.pop(site, None)
+
     # ------------------------------------------------------------------------------------ what the registry says
 
     def _reread(self) -> None:
         with self._registry.read() as session:
             found = {site.id: dict(site.rules or {}) for site in sites.list_sites(session, ME)}
             for site, overrides in found.items():
-                self._configure(session, site, FarmRules(self._rules, overrides))
+                self._alone(site, partial(self._configure, session, site, FarmRules(self._rules, overrides)))
         for site in set(self._watched) - set(found):
             del self._watched[site]
 
@@ -137,7 +156,7 @@ class Worker:
         if watched is None:
             watched = self._watched[site] = _Watched(farm, Judge(farm, rules))
             snapshot = session.get(JudgeSnapshot, site)
-            if snapshot is not None:
+            if snapshot is not None and self._defects.get(site, 0) < 2:
                 watched.judge.recall(snapshot.state)
         watched.judge.configure(farm, rules)
         watched.farm = farm
@@ -152,12 +171,15 @@ class Worker:
     # ------------------------------------------------------------------------------------------- what was measured
 
     def _fill(self) -> None:
-        for site, watched in self._watched.items():
-            count = fill(watched.judge, self._store, site, self._now_ms())
-            if not watched.ready:
-                log.info("%s: %d readings from the store, watching", site, count)
-            watched.ready = True
-            watched.changed |= count > 0
+        for site, watched in list(self._watched.items()):
+            self._alone(site, partial(self._fill_one, site, watched))
+
+    def _fill_one(self, site: str, watched: _Watched) -> None:
+        count = fill(watched.judge, self._store, site, self._now_ms())
+        if not watched.ready:
+            log.info("%s: %d readings from the store, watching", site, count)
+        watched.ready = True
+        watched.changed |= count > 0
 
     def _take(self, packs: list[list[Reading]]) -> None:
         by_site: dict[str, list[Reading]] = {}
@@ -167,32 +189,37 @@ class Worker:
         for site, readings in by_site.items():
             watched = self._watched.get(site)
             if watched is not None and watched.ready:
-                watched.judge.feed(with_holes(watched.judge, self._store, readings, watched.every_ms))
-                watched.changed = True
+                self._alone(site, partial(self._take_one, watched, readings))
+
+    def _take_one(self, watched: _Watched, readings: list[Reading]) -> None:
+        watched.judge.feed(with_holes(watched.judge, self._store, readings, watched.every_ms))
+        watched.changed = True
 
     # --------------------------------------------------------------------------------------------- what is written
 
     def _write(self) -> None:
-        for site, watched in self._watched.items():
-            if not watched.ready:
-                continue
-            now_ms = self._now_ms()
-            decisions = watched.judge.tick(now_ms)
-            if not decisions:
-                continue
-            try:
-                with self._registry.write() as session:
-                    written = [alert_book.write(session, ME, d, now_ms) for d in decisions]
-            except IntegrityError as error:
-                # Another worker was faster, or the farm has just been removed: the registry tells which.
-                log.warning("%s: %s; deciding again", site, error.orig)
-                self._done.pop("reread", None)
-                continue
-            for decision, entry in zip(decisions, written, strict=True):
-                watched.judge.confirm(decision, entry.onset_ms)
-                watched.changed = True
-                if entry.changed:
-                    log.info("%s: %s %s: %s", site, decision.rule, decision.subject, decision.kind)
+        for site, watched in list(self._watched.items()):
+            if watched.ready:
+                self._alone(site, partial(self._write_one, site, watched))
+
+    def _write_one(self, site: str, watched: _Watched) -> None:
+        now_ms = self._now_ms()
+        decisions = watched.judge.tick(now_ms)
+        if not decisions:
+            return
+        try:
+            with self._registry.write() as session:
+                written = [alert_book.write(session, ME, d, now_ms) for d in decisions]
+        except IntegrityError as error:
+            # Another worker was faster, or the farm has just been removed: the registry tells which.
+            log.warning("%s: %s; deciding again", site, error.orig)
+            self._done.pop("reread", None)
+            return
+        for decision, entry in zip(decisions, written, strict=True):
+            watched.judge.confirm(decision, entry.onset_ms)
+            watched.changed = True
+            if entry.changed:
+                log.info("%s: %s %s: %s", site, decision.rule, decision.subject, decision.kind)
 
     def _save(self) -> None:
         changed = {site: w for site, w in self._watched.items() if w.ready and w.changed}

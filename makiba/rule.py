@@ -283,17 +283,14 @@ class Tuned:
 def tuned(rule: Rule, override: Mapping[str, Any] | None = None, subject: str | None = None) -> Tuned:
     """`rule` with a farm's `override`: `for`, `clear_for` and its numbers, each in the unit the rule states.
 
-    `subjects: {fan-2: {normal: 1.2}}` goes over it for one subject. Raises `OverrideError`.
+    `fan-2.normal: 1.2` is the number `normal` for the subject `fan-2` alone. Raises `OverrideError`.
     """
-    given = {k: v for k, v in (override or {}).items() if k != "subjects"}
-    by_subject = (override or {}).get("subjects") or {}
-    if not isinstance(by_subject, Mapping) or not all(isinstance(v, Mapping) for v in by_subject.values()):
-        raise OverrideError(f"{rule.rule}.subjects: expected a mapping of subjects to their numbers")
-    for name, numbers in by_subject.items():
-        _check_override(rule, numbers, f"{rule.rule}.subjects.{name}")
-    _check_override(rule, given, rule.rule)
-    if subject is not None:
-        given |= by_subject.get(subject, {})
+    given: dict[str, Any] = {}
+    for key, value in (override or {}).items():
+        own, _, name = key.rpartition(".")
+        _check_override(rule, key, name, value)
+        if own == subject or (not own and f"{subject}.{name}" not in (override or {})):
+            given[name] = value
     numbers = {n: to_primary(float(given.get(n, d.value)), d.unit)[0] for n, d in rule.numbers.items()}
     return Tuned(
         rule,
@@ -303,19 +300,19 @@ def tuned(rule: Rule, override: Mapping[str, Any] | None = None, subject: str | 
     )
 
 
-def _check_override(rule: Rule, given: Mapping[str, Any], where: str) -> None:
-    for key, value in given.items():
-        if key in ("for", "clear_for"):
-            try:
-                parse_duration(value)
-            except ValueError as error:
-                raise OverrideError(f"{where}.{key}: {error}") from None
-        elif key not in rule.numbers:
-            known = ["for", "clear_for", *rule.numbers]
-            hint = nearest(key, known) or f"; it has {', '.join(known)}"
-            raise OverrideError(f"{where}: no number {key!r}{hint}")
-        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise OverrideError(f"{where}.{key}: {value!r} is not a number")
+def _check_override(rule: Rule, key: str, name: str, value: Any) -> None:
+    where = f"{rule.rule}.{key}"
+    if name in ("for", "clear_for"):
+        try:
+            parse_duration(value)
+        except ValueError as error:
+            raise OverrideError(f"{where}: {error}") from None
+    elif name not in rule.numbers:
+        known = ["for", "clear_for", *rule.numbers]
+        hint = nearest(name, known) or f"; it has {', '.join(known)}"
+        raise OverrideError(f"{rule.rule}: no number {name!r}{hint}")
+    elif isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise OverrideError(f"{where}: {value!r} is not a number")
 
 
 def check_overrides(rules: Mapping[str, Rule], overrides: Mapping[str, Any]) -> list[tuple[str, str]]:

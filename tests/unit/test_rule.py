@@ -105,10 +105,12 @@ def test_a_farm_sets_numbers_in_the_unit_of_the_rule(tmp_path: Path) -> None:
 
 
 def test_one_subject_may_have_its_own_number(tmp_path: Path) -> None:
-    override = {"limit": 6, "subjects": {"tank-2": {"limit": 7}}}
+    override = {"tank-2.limit": 7, "limit": 6, "tank-3.ch1.for": "1s"}
     both = rule(folder=tmp_path)
+    assert tuned(both, override).numbers["limit"] == 6
     assert tuned(both, override, "tank-1").numbers["limit"] == 6
     assert tuned(both, override, "tank-2").numbers["limit"] == 7
+    assert tuned(both, override, "tank-3.ch1").for_ms == 1_000
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,8 @@ def test_one_subject_may_have_its_own_number(tmp_path: Path) -> None:
         ({"limit": "6"}, "tank.hold.limit: '6' is not a number"),
         ({"limit": True}, "tank.hold.limit: True is not a number"),
         ({"for": "5"}, "tank.hold.for: '5' is not a duration"),
-        ({"subjects": {"tank-1": {"nope": 1}}}, "tank.hold.subjects.tank-1: no number 'nope'"),
+        ({"tank-1.nope": 1}, "tank.hold: no number 'nope'"),
+        ({"tank-1.limit": "6"}, "tank.hold.tank-1.limit: '6' is not a number"),
     ],
 )
 def test_an_override_of_what_is_not_there_is_refused(tmp_path: Path, override: dict[str, Any], said: str) -> None:

@@ -243,7 +243,7 @@ def test_a_fan_that_stands_still_in_a_warm_barn_is_raised_and_in_a_cool_one_is_n
 
 
 def test_a_fan_draws_what_its_farm_says_it_draws() -> None:
-    barn = healthy(Barn(overrides={"fan.failed": {"subjects": {"fan-1": {"normal": 0.5}}}}))
+    barn = healthy(Barn(overrides={"fan.failed": {"fan-1.normal": 0.5}}))
     barn.poll("climate", air_temperature=20.0)
     barn.poll("fan-1", current=0.4)
     barn.run(10 * MIN)
