@@ -26,6 +26,7 @@ class FakeFarm {
   readonly streams = new Map<ServerResponse, Session>();
   readonly sessions = new Map<string, Session>();
   broker = true;
+  brokerLostAt: number | null = null;
   silent = false;
   private eventId = 100;
 
@@ -150,7 +151,7 @@ class FakeFarm {
   }
 
   places(site: string): Places {
-    const now = Date.now();
+    const now = this.brokerLostAt ?? Date.now();
     const gateway = site === "shikaoi-001" ? "gw-demo" : `gw-${site}`;
     const cut = this.since.get("gateway-power-cut");
     const places = (SITES.find((s) => s.id === site)?.places ?? []).map((p): Place => ({
@@ -160,7 +161,7 @@ class FakeFarm {
         const stopped = state === "ok" ? (site === "shikaoi-001" ? cut : undefined) : this.since.get(state === "timeout" ? "sensor-unplugged" : "bus-cut");
         const last = Math.floor((stopped ?? now) / 1000 / s.every_s) * s.every_s * 1000;
         return {
-          subject: s.subject, device: s.subject.split(".")[0] ?? s.subject, name: s.name, role: s.role ?? null, state, state_ms: stopped ?? now - 7200e3,
+          subject: s.subject, device: s.subject.split(".")[0] ?? s.subject, name: s.name, role: s.role ?? null, gateway, state, state_ms: stopped ?? now - 7200e3,
           values: s.quantities.map((q): Value => {
             const { name, unit, factor, decimals } = QUANTITIES[q] as NonNullable<(typeof QUANTITIES)[string]>;
             return { quantity: q, name, unit, factor, offset: 0, decimals, kind: "gauge", value: this.value(s, q, last), time_ms: last, every_s: s.every_s };
@@ -168,7 +169,7 @@ class FakeFarm {
         };
       }),
     }));
-    return { time_ms: now, places, gateways: [{ id: gateway, status: cut && site === "shikaoi-001" ? "offline" : "online", status_ms: cut ?? now - 9e6 }] };
+    return { time_ms: Date.now(), places, gateways: [{ id: gateway, status: cut && site === "shikaoi-001" ? "offline" : "online", status_ms: cut ?? now - 9e6 }] };
   }
 
   windows(subjectName: string, quantity: string, start: number, end: number, points: number): Windows | null {
@@ -225,6 +226,7 @@ function answer(farm: FakeFarm, request: IncomingMessage, response: ServerRespon
 
   if (verb === "PUT /dev") {
     if (path[2] === "broker") farm.broker = body.on === true;
+    if (path[2] === "broker") farm.brokerLostAt = farm.broker ? null : Date.now();
     if (path[2] === "silent") farm.silent = body.on === true;
     if (path[2] === "broker") farm.tell("centre", { broker: farm.broker }, () => true);
     if (farm.silent) for (const stream of farm.streams.keys()) stream.destroy();

@@ -37,6 +37,7 @@ export interface Value extends Scale {
 export interface Subject {
   subject: string;
   device: string;
+  gateway?: string | null;
   name: Names;
   role: string | null;
   state: string | null;
@@ -87,7 +88,7 @@ export interface AlertEvent {
   at_ms: number;
   kind: string;
   who: string | null;
-  detail: string | null;
+  detail: unknown;
 }
 
 export interface Alert {
@@ -103,7 +104,8 @@ export interface Alert {
   message: Names;
   action: Names;
   note: Names | null;
-  signals: { quantity: string; name: Names | string; shown: string }[];
+  /** `shown` is one text; `shown_names` the same in each language (a state in words), where the server tells it. */
+  signals: { quantity: string; name: Names; shown: string; shown_names?: Names }[];
   onset_ms: number;
   opened_ms: number;
   ended_ms: number | null;

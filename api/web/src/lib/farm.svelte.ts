@@ -6,7 +6,7 @@
  */
 import { api, ApiError } from "./api";
 import { judgeConnection, type Connection, type Signs } from "./connection";
-import type { Alert, Fault, Language, Names, Place, Places, Reading, Session } from "./contract";
+import type { Alert, Fault, Language, Names, Place, Places, Reading, Session, Subject } from "./contract";
 import type { Choices, Keep, TextSize } from "./keep";
 import { type Alerts, alertVersion, mergePlaces, mergeReadings, newestEvent, newestValue, putActive, putAlert, sortAlerts, subjectsOf } from "./merge";
 import { joinCode, readRoute, type Route } from "./route";
@@ -74,7 +74,7 @@ export class Farm {
   watch = $derived.by(() => {
     const sensors = subjectsOf(this.places?.places ?? []);
     const coarse = this.asOf - (this.asOf % 5000);
-    const silent = sensors.filter((s) => stateWords("ja", s.state) !== null || s.values.some((v) => isLate(v, coarse)));
+    const silent = sensors.filter((s) => this.isCutOff(s) || s.values.some((v) => isLate(v, coarse)));
     return { sensors: sensors.length, silent: silent.length };
   });
 
@@ -87,6 +87,11 @@ export class Farm {
   alertsAt(subject: string, asPart: boolean): Alert[] {
     const active = [...this.sorted.open, ...this.sorted.acknowledged];
     return active.filter((a) => a.subject === subject || (asPart && a.children.some((child) => child.subject === subject)));
+  }
+  /** Nothing new comes from this subject now: it is not well, or its gateway does not speak. */
+  isCutOff(subject: Subject): boolean {
+    const gateway = this.places?.gateways.find((g) => g.id === subject.gateway);
+    return stateWords("ja", subject.state) !== null || gateway?.status === "offline" || gateway?.status === "stopped";
   }
   placeOf(subject: string): Place | null {
     return this.places?.places.find((place) => place.subjects.some((s) => s.subject === subject)) ?? null;
