@@ -26,7 +26,7 @@ from makiba.senml import encode_json
 
 log = logging.getLogger("makiba.gateway.spool")
 
-WINDOW_S = 0.02
+WINDOW_S = 0.012
 RETRY_S = 1.0
 PENDING_MOST = 20_000
 PACK_MOST = 1000

@@ -7,9 +7,10 @@ Connecting, and what happens to messages, is each room's own affair.
 from __future__ import annotations
 
 import ipaddress
+import socket
 import ssl
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -67,12 +68,18 @@ def new_client(options: MqttOptions, client_id: str, *, manual_ack: bool = False
         manual_ack=manual_ack,
         reconnect_on_failure=False,
     )
+    client.on_socket_open = _send_at_once
     if options.tls:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(options.tls.ca))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(str(options.tls.cert), str(options.tls.key))
         client.tls_set_context(context)
     return client
+
+
+def _send_at_once(_client: paho.Client, _userdata: Any, sock: Any) -> None:
+    """Without this the second of two small messages waits for the first one's TCP acknowledgement: 40 ms on Linux."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def connect_properties(*, receive_maximum: int = 20, maximum_packet_size: int = 512 * 1024) -> Properties:
