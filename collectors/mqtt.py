@@ -177,7 +177,9 @@ class Collector:
                 log.info("broker %s:%s: connected", self._options.host, self._options.port)
                 self._client = client
                 self.connected.set()
-                _wait_any(stop, broken)
+                while not (stop.is_set() or broken.wait(0.1)):
+                    if not worker.is_alive():
+                        raise RuntimeError("the collector's worker died; see the log above")
             if stop.is_set() and not broken.is_set():
                 self._drain(client, worker)
             return (said[0] if said else "stopped"), up
@@ -346,8 +348,3 @@ def _pack_of(item: _Arrived) -> Pack | None:
         content_type=getattr(properties, "ContentType", CONTENT_TYPE_JSON),
         content_encoding=user.get(CONTENT_ENCODING),
     )
-
-
-def _wait_any(stop: threading.Event, broken: threading.Event) -> None:
-    while not (stop.is_set() or broken.wait(0.1)):
-        pass

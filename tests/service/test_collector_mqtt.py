@@ -33,6 +33,7 @@ from tests.service.collecting import (
     readings,
     registry_with,
 )
+from tests.service.influx_parts import INFLUXD, NO_INFLUXD, Influxd
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +166,27 @@ def test_nothing_is_answered_while_the_store_is_locked_and_all_of_it_afterwards(
         for number in range(2, 42):
             assert gateway.ack_of(number, within_s=10).stored == 1
     assert len(store.range(rows[0].series, 0, 2**50)) == 40
+
+
+def test_an_influxdb_that_is_killed_costs_nothing(broker: Broker, registry: Registry, tmp_path: Path) -> None:
+    if INFLUXD is None:
+        pytest.skip(NO_INFLUXD)
+    rows = readings(60, now_ms() - 100_000)
+    server = Influxd(tmp_path / "influx")
+    store = open_store(server.url)
+    with server, collecting(broker, registry, store), Talker(broker.options(GATEWAY)) as gateway:
+        gateway.send(1, rows[:1])
+        assert gateway.ack_of(1).stored == 1
+        server.kill()
+        for number, row in enumerate(rows[1:], 2):
+            gateway.send(number, [row])
+        with pytest.raises(AssertionError):
+            gateway.ack_of(2, within_s=0.7)
+        server.start()
+        for number in range(2, 61):
+            assert gateway.ack_of(number, within_s=10).stored == 1
+        assert [p.time_ms for p in store.range(rows[0].series, 0, 2**50)] == [r.time_ms for r in rows]
+    store.close()
 
 
 def test_hostile_packs_are_refused_and_harm_nobody(broker: Broker, registry: Registry, store: Store) -> None:
