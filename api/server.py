@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from types import FrameType
 from typing import Final
@@ -30,6 +31,14 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         stop_streams(self._app)
         await super().shutdown(sockets)
+
+
+class _ExpectedCuts(logging.Filter):
+    """Drops uvicorn's line about a stream that was cut off because its phone took nothing; `api.routes.stream` has
+    logged it. May go when ASGI lets an application close a connection."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("ASGI callable returned without completing response")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -61,6 +70,7 @@ def serve(app: FastAPI, sock: socket.socket) -> None:
         ws="none",
     )
     server = _Server(config, app)
+    logging.getLogger("uvicorn.error").addFilter(_ExpectedCuts())
 
     async def run() -> None:
         async with app.router.lifespan_context(app):

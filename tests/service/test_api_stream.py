@@ -151,8 +151,10 @@ def test_a_browser_that_comes_back_is_told_what_it_missed_once(running: Running)
         following = warm_tank(centre, onset_ms=centre.clock() - 1_000)
         assert listener.wait_for("alert", 2, count=2).data["id"] == following
         warm_tank(centre, "end", onset_ms=centre.clock() - 1_000)
+        listener.wait_for("alert", 2, count=3)
     with Listener(running.browser, last_event_id=missed.number) as listener:
         assert listener.wait_for("alert").data["id"] == following
+        assert listener.of("hello")[0].number == missed.number  # a connection cut before the alert resumes there
 
 
 def test_hello_says_where_to_go_on_even_before_anything_happened(running: Running) -> None:
