@@ -71,9 +71,10 @@ def _run(season: SeasonChoice | None, store: StoreChoice, port: int | None, home
     from demo import physics, running
     from deploy.supervise import stop_on_signals
 
+    scene = running.FarmScene(season.value if season else physics.season_of(datetime.now(UTC).month))
     options = running.Options(
         home,
-        season.value if season else physics.season_of(datetime.now(UTC).month),
+        scene,
         store.value,
         port_for(port or _port_setting("MAKIBA_HTTP_PORT"), HTTP_PORT),
         port_for(_port_setting("MAKIBA_MQTT_PORT"), MQTT_PORT),
@@ -81,7 +82,7 @@ def _run(season: SeasonChoice | None, store: StoreChoice, port: int | None, home
 
     def say(address: str) -> None:
         typer.echo(
-            f"\n  Makiba demo, さくら牧場 (Sakura Farm), {options.season}: open this address\n\n    {address}\n\n"
+            f"\n  Makiba demo, さくら牧場 (Sakura Farm), {scene.season}: open this address\n\n    {address}\n\n"
             f"  Make something go wrong: on the page under 設定 / Settings, or\n"
             f"    {_command()} fault compressor-off on      ({_command()} faults lists them)\n"
             f"  Stop: Ctrl-C                               (logs: {home.logs})\n"
