@@ -83,10 +83,10 @@ export class Farm {
   activeOn(site: string): number {
     return Object.values(this.alerts).filter((alert) => alert.site === site && alert.state !== "ended").length;
   }
-  /** Active alerts of a subject; those that only list it as a part too, when asked. */
-  alertsAt(subject: string, asPart: boolean): Alert[] {
+  /** Active alerts about a subject, also those of which it is only a part. */
+  alertsAt(subject: string): Alert[] {
     const active = [...this.sorted.open, ...this.sorted.acknowledged];
-    return active.filter((a) => a.subject === subject || (asPart && a.children.some((child) => child.subject === subject)));
+    return active.filter((a) => a.subject === subject || a.children.some((child) => child.subject === subject));
   }
   /** Nothing new comes from this subject now: it is not well, or its gateway does not speak. */
   isCutOff(subject: Subject): boolean {

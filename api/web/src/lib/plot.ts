@@ -113,6 +113,7 @@ function tick(seconds: number, splits: readonly number[], language: Language): s
 
 function plainNumber(value: number, splits: readonly number[]): string {
   const step = Math.abs((splits[1] ?? 0) - (splits[0] ?? 0)) || 1;
-  const decimals = Math.max(0, Math.min(4, -Math.floor(Math.log10(step) + 1e-9)));
+  let decimals = 0;
+  while (decimals < 4 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals += 1;
   return value.toFixed(decimals).replace("-", "\u2212");
 }

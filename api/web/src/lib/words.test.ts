@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 
-import { nameOf, say, stateWords, tidy, WORDS } from "./words";
+import { firstSentence, nameOf, say, stateWords, tidy, WORDS } from "./words";
 
 const holes = (text: string): string[] => [...text.matchAll(/\{(\w+)\}/g)].map((m) => m[1] ?? "").sort();
 
@@ -45,6 +45,12 @@ describe("words", () => {
     expect(stateWords("en", "exception-2")).toContain("code 2");
     expect(stateWords("en", "out-of-range")).toContain("cannot be true");
     expect(stateWords("en", "wobbly")).toContain("wobbly");
+  });
+
+  test("of a text the first sentence is found in both languages", () => {
+    expect(firstSentence("センサーが 答えません。電源と 線を 見てください。")).toBe("センサーが 答えません。");
+    expect(firstSentence("It reads 1.5 too low. Check.")).toBe("It reads 1.5 too low.");
+    expect(firstSentence("no end")).toBe("no end");
   });
 
   test("a number stays on one line with its unit, and only with a unit", () => {

@@ -79,6 +79,7 @@ const ja = {
   no_places: "場所は まだ ありません。",
   no_values: "値は まだ ありません",
   no_value: "まだ ありません",
+  more_values: "ほかの 値（{n}）",
   running: "動いて います",
   stopped: "止まって います",
   gateway_offline: "中継機（{id}）から 連絡が ありません。電源か 回線が 止まって います。",
@@ -229,6 +230,7 @@ const en: Record<Word, string> = {
   no_places: "There are no places yet.",
   no_values: "No values yet",
   no_value: "none yet",
+  more_values: "More values ({n})",
   running: "running",
   stopped: "stopped",
   gateway_offline: "The gateway ({id}) is silent. Its power or its link is down.",
@@ -322,6 +324,11 @@ export function nameOf(names: Names | string | null | undefined, language: Langu
 /** A sentence whose numbers stay on one line with their units. */
 export function tidy(text: string): string {
   return text.replace(/(\d) (?=(?:℃|%|°|ppm|[hk]Pa|k?Wh?|[AVL]|m\/s|mm|m|kg|THI)(?![A-Za-z]))/g, "$1\u00a0");
+}
+
+/** The first sentence of a text in either language. */
+export function firstSentence(text: string): string {
+  return /^.*?(?:。|\.(?= |$))/.exec(text)?.[0] ?? text;
 }
 
 /** The words for a device's state, null when it is well. */
