@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,28 @@ class Clock:
         return self.ms
 
 
+@cache
+def _two_farms() -> bytes:
+    """The file of a registry that knows the two farms; made once, since every test begins with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        registry = open_registry(f"sqlite:{folder}/registry.db", migrate=True)
+        devices = [
+            DeviceSpec("barn-1-climate", "barn", "xy-md02", 30.0, ("barn-1-climate",)),
+            DeviceSpec("pt100", "tank-room", "pt100-4ch", 10.0, ("pt100.ch1", "pt100.ch2")),
+        ]
+        with registry.write() as session:
+            apply_site(session, CONSOLE, farm(SITE, "gw-a"), now_ms() - 86_400_000)
+            apply_site(session, CONSOLE, farm(OTHER, "gw-b"), now_ms() - 86_400_000)
+            record_reported(session, CONSOLE, "gw-a", devices)
+        registry.close()  # the last connection takes the journal into the file
+        return Path(folder, "registry.db").read_bytes()
+
+
+@cache
+def hashed(password: str) -> str:
+    return Passwords().hash(password)
+
+
 @dataclass
 class Centre:
     """Databases in `folder` with two farms (`SITE` with `gw-a`, `OTHER` with `gw-b`) and nobody on them."""
@@ -81,21 +105,14 @@ class Centre:
 
     def __post_init__(self) -> None:
         self.settings = Settings(home=self.folder)
+        (self.folder / "registry.db").write_bytes(_two_farms())
         self.registry: Registry = open_registry(self.settings.registry_url, migrate=True)
         self.store: Store = open_store(self.settings.store_url)
-        with self.registry.write() as session:
-            apply_site(session, CONSOLE, farm(SITE, "gw-a"), self.clock() - 86_400_000)
-            apply_site(session, CONSOLE, farm(OTHER, "gw-b"), self.clock() - 86_400_000)
-            devices = [
-                DeviceSpec("barn-1-climate", "barn", "xy-md02", 30.0, ("barn-1-climate",)),
-                DeviceSpec("pt100", "tank-room", "pt100-4ch", 10.0, ("pt100.ch1", "pt100.ch2")),
-            ]
-            record_reported(session, CONSOLE, "gw-a", devices)
 
     def person(self, login: str = "hanako", *, password: str | None = PASSWORD, admin: bool = False,
                **roles: Role) -> int:  # fmt: skip
         """Adds a person; `roles` by farm, with `_` for `-`."""
-        password_hash = Passwords().hash(password) if password else None
+        password_hash = hashed(password) if password else None
         with self.registry.write() as session:
             row = people.create_person(
                 session, CONSOLE, login=login, name=f"{login}さん", now_ms=self.clock(),

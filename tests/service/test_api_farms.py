@@ -119,16 +119,12 @@ def test_windows_fold_what_was_measured_and_draw_the_farms_own_limit(centre: Cen
     assert told["limits"][0]["title"]["ja"]
 
 
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ({"points": 0}, 422), ({"points": 2001}, 422), ({"start_ms": "x"}, 422),
-        ({"start_ms": 1_700_000_000_000, "end_ms": 1_700_000_000_000}, 422), ({}, 200),
-    ],
-)  # fmt: skip
-def test_a_wrong_range_is_refused(centre: Centre, query: dict[str, Any], status: int) -> None:
+def test_a_wrong_range_is_refused(centre: Centre) -> None:
+    backwards = {"start_ms": 1_700_000_000_000, "end_ms": 1_700_000_000_000}
+    wrong: list[dict[str, Any]] = [{"points": 0}, {"points": 2001}, {"start_ms": "x"}, {"end_ms": 1}, backwards]
     with centre.signed_in() as browser:
-        assert browser.get(WINDOWS, params=query).status_code == status
+        assert [browser.get(WINDOWS, params=query).status_code for query in wrong] == [422] * len(wrong)
+        assert browser.get(WINDOWS).status_code == 200
 
 
 def test_what_never_spoke_has_no_windows_and_an_unknown_word_is_not_there(centre: Centre) -> None:
