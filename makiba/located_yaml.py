@@ -144,6 +144,8 @@ class Located:
             words = re.findall(r"'([^']*)'", str(ctx.get("expected_tags", "")))
             tag, expected = ctx.get("tag"), ctx.get("expected_tags")
             message = f"{tag!r} is unknown{nearest(str(tag), words)}; expected {expected}"
+        elif kind == "string_pattern_mismatch":
+            message = f"{shown} is not accepted; expected the form {ctx.get('pattern', '').strip('^$')}"
         elif kind == "value_error":
             message = str(ctx.get("error", error["msg"]))
         else:
