@@ -36,7 +36,9 @@ user = typer.Typer(
 @serve.command()
 def run(
     host: Annotated[str, typer.Option(help="Address to listen on; default: setting http_host")] = "",
-    port: Annotated[int, typer.Option(help="Port; default: setting http_port", min=0, max=65535)] = 0,
+    port: Annotated[
+        int, typer.Option(help="Port; default: setting http_port", min=0, max=65535, show_default=False)
+    ] = 0,
 ) -> None:
     """Serve the pages and the API. Listens on this machine only unless told otherwise."""
     # Imported here: `makiba user` need not wait for the web framework.
@@ -92,7 +94,7 @@ def add(
     if not login.strip() or not name.strip():
         raise _wrong("a login and a name may not be empty")
     roles = [_role(text) for text in site]
-    with _registry() as registry:
+    with _registry(migrate=True) as registry:
         try:
             password_hash = None if no_password else Passwords().hash(_ask_password())
             with registry.write() as session:
@@ -192,12 +194,13 @@ def _ask_password() -> str:
 
 
 @contextmanager
-def _registry(settings: Settings | None = None) -> Iterator[Registry]:
+def _registry(settings: Settings | None = None, *, migrate: bool = False) -> Iterator[Registry]:
+    """The registry; only with `migrate` a new one is made, so that a mistyped home is noticed."""
     settings = settings or load_settings()
     password = settings.registry_password
     try:
         registry = open_registry(
-            settings.registry_url, password=password.get_secret_value() if password else None, migrate=True
+            settings.registry_url, password=password.get_secret_value() if password else None, migrate=migrate
         )
         try:
             yield registry

@@ -95,6 +95,16 @@ def test_what_is_wrong_is_said_and_nothing_is_kept(arguments: tuple[str, ...], s
     assert run("list").output == ""
 
 
+def test_a_mistyped_home_is_noticed_when_nobody_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAKIBA_HOME", str(tmp_path))
+    for arguments in (("list",), ("invite", "hanako"), ("disable", "hanako")):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert "registry" in result.output
+    assert run("add", "hanako", "--name", "花子", "--admin", given=PASSWORD).exit_code == 0
+    assert run("list").output == "hanako\t花子\t\tadmin\n"
+
+
 @pytest.mark.usefixtures("centre")
 def test_a_short_password_and_a_taken_login_are_refused() -> None:
     assert run("add", "x", "--name", "X", given="short\n").exit_code == 2
