@@ -66,6 +66,9 @@ class Inbox:
         self._limit = limit
         self._ended = False
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def put(self, item: _Arrived) -> None:
         with self._changed:
             if item.message.qos == 0 and len(self._items) >= self._limit:
@@ -98,8 +101,9 @@ class Collector:
         self._options = options
         self._ingest = ingest
         self._receive_maximum = receive_maximum
-        self._inbox = Inbox(_INBOX_LIMIT)
+        self.inbox = Inbox(_INBOX_LIMIT)
         self._give_up = threading.Event()
+        self._failing = threading.Event()
         self._client: paho.Client | None = None
         self._unknown: dict[str, float] = {}
         self.connected = threading.Event()
@@ -150,7 +154,7 @@ class Collector:
             broken.set()
 
         def on_message(_c: Any, _u: Any, message: paho.MQTTMessage) -> None:
-            self._inbox.put(_Arrived(client, message, time.time_ns() // 1_000_000))
+            self.inbox.put(_Arrived(client, message, time.time_ns() // 1_000_000))
 
         client.on_connect, client.on_subscribe = on_connect, on_subscribe
         client.on_disconnect, client.on_message = on_disconnect, on_message
@@ -185,28 +189,31 @@ class Collector:
             return (said[0] if said else "stopped"), up
         finally:
             self.connected.clear()
-            self._inbox.forget()
+            self.inbox.forget()
             client.disconnect()
             client.loop_stop()
 
     def _drain(self, client: paho.Client, worker: threading.Thread) -> None:
         """Takes no more, finishes what is in hand, and lets its answers out."""
         client.unsubscribe([topic for topic, _ in _subscriptions()])
-        self._inbox.end()
-        worker.join(_DRAIN_S)
+        self.inbox.end()
+        deadline = time.monotonic() + _DRAIN_S
+        # What a store that is down cannot take now, its gateways send again: no use in waiting for it.
+        while worker.is_alive() and time.monotonic() < deadline and not self._failing.is_set():
+            worker.join(0.05)
         deadline = time.monotonic() + 1.0
         while client.want_write() and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def _finish(self, worker: threading.Thread) -> None:
         self._give_up.set()
-        self._inbox.end()
+        self.inbox.end()
         worker.join(_DRAIN_S)
 
     # ----------------------------------------------------------------------------------------------- the worker
 
     def _work(self) -> None:
-        while arrived := self._inbox.take(MAX_TOGETHER):
+        while arrived := self.inbox.take(MAX_TOGETHER):
             packs = [(item, _pack_of(item)) for item in arrived]
             readings = [(item, pack) for item, pack in packs if pack is not None]
             if readings:
@@ -300,6 +307,7 @@ class Collector:
                 done = attempt()
             except (StoreError, RegistryError) as error:
                 failures += 1
+                self._failing.set()
                 if failures == 1:
                     log.error("%s; nothing is answered until it is back", error)
                 low, high = _STORE_BACKOFF_S
@@ -307,6 +315,7 @@ class Collector:
                 if self._give_up.wait(asked or min(high, low * 2 ** min(failures - 1, 8))):
                     return None
             else:
+                self._failing.clear()
                 if failures:
                     log.info("store and registry are back after %d attempts", failures)
                 return done

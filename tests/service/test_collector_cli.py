@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from collectors.registry import open_registry, sites
 from collectors.store import open_store
+from makiba.cli import root
+from makiba.located_yaml import ConfigErrors
 from makiba.reading import Reading, Series
 from tests.parts import ROOT, Broker, Process, free_port, makiba, wait_until
 from tests.service.collecting import CONSOLE, GATEWAY, Talker, now_ms, readings
+from tests.service.influx_parts import INFLUXD, NO_INFLUXD, Influxd
 
 SITE_FILE = """\
 site: shikaoi-001
@@ -25,11 +31,28 @@ placements:
 """
 
 
-def run(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "makiba", *arguments], cwd=ROOT, capture_output=True, text=True, check=False,
-        env={"PATH": "/usr/bin:/bin", "MAKIBA_HOME": str(home), **env},
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(home: Path, *arguments: str, **env: str) -> Ran:
+    """`makiba …` within this process, which is ten times faster than a process of its own."""
+    result = CliRunner().invoke(root, arguments, env={"MAKIBA_HOME": str(home), **env})
+    assert not isinstance(result.exception, ConfigErrors), "see `run_process`"
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+def run_process(home: Path, *arguments: str) -> Ran:
+    """`makiba …` as a technician runs it."""
+    command = [sys.executable, "-m", "makiba", *arguments]
+    env = {"PATH": "/usr/bin:/bin", "MAKIBA_HOME": str(home)}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -54,7 +77,7 @@ def test_wrong_site_files_are_all_explained_and_nothing_is_applied(tmp_path: Pat
     wrong.write_text(SITE_FILE.replace("kind: barn", "kind: bern").replace("001", "002"), encoding="utf-8")
     other = tmp_path / "other.yaml"
     other.write_text(SITE_FILE.replace("place: barn-1}", "place: barn-2}"), encoding="utf-8")
-    applied = run(tmp_path, "site", "apply", str(site_file), str(wrong), str(other))
+    applied = run_process(tmp_path, "site", "apply", str(site_file), str(wrong), str(other))
     assert applied.returncode == 2
     assert f"{wrong}:5:18: places[0].kind: 'bern' is unknown; did you mean 'barn'" in applied.stderr
     assert f"{other}:7:31: placements[0].place: no place 'barn-2' in this file" in applied.stderr
@@ -94,7 +117,7 @@ def test_the_store_is_looked_into(tmp_path: Path) -> None:
 
 
 def test_collect_without_keys_does_not_start(tmp_path: Path) -> None:
-    ran = run(tmp_path, "collect")
+    ran = run_process(tmp_path, "collect")
     assert ran.returncode == 2
     assert "collector.pem" in ran.stderr
     assert not (tmp_path / "registry.db").exists()
@@ -107,9 +130,13 @@ def test_collect_waits_for_what_is_not_there_and_outlives_the_broker(tmp_path: P
     env = {"MAKIBA_HOME": str(tmp_path), **broker.env()}
     collector: Process = makiba("collect", log=tmp_path / "collect.log", env=env)
     rows = readings(2, now_ms())
+
+    def connected_times(count: int) -> bool:
+        return collector.log().count("connected") == count
+
     with collector, broker:
         for life in (1, 2):
-            wait_until(lambda life=life: collector.log().count("connected") == life, 15, collector.log)  # type: ignore[misc]
+            wait_until(partial(connected_times, life), 15, collector.log)
             with Talker(broker.options(GATEWAY)) as gateway:
                 gateway.send(life, rows[life - 1 : life])
                 assert gateway.ack_of(life).stored == 1
@@ -127,3 +154,26 @@ def test_collect_waits_for_what_is_not_there_and_outlives_the_broker(tmp_path: P
     with registry.read() as session:
         assert sites.site_of_gateway(session, CONSOLE, GATEWAY) == "shikaoi-001"
     registry.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(INFLUXD is None, reason=NO_INFLUXD)
+def test_collect_stops_on_a_signal_while_its_store_is_down(tmp_path: Path, site_file: Path) -> None:
+    assert run(tmp_path, "site", "apply", str(site_file)).returncode == 0
+    server = Influxd(tmp_path / "influx")
+    with Broker(tmp_path / "broker") as broker, Talker(broker.options(GATEWAY)) as gateway:
+        env = {"MAKIBA_HOME": str(tmp_path), "MAKIBA_STORE": server.url, **broker.env()}
+        collector: Process = makiba("collect", log=tmp_path / "collect.log", env=env)
+        with collector:
+            wait_until(lambda: "waiting for the store" in collector.log(), 15, collector.log)
+            assert collector.terminate() == 0
+        with server, collector:
+            wait_until(lambda: "connected" in collector.log(), 15, collector.log)
+            gateway.send(1, readings(1, now_ms()))
+            gateway.ack_of(1)
+            server.kill()
+            gateway.send(2, readings(1, now_ms()))
+            wait_until(lambda: "nothing is answered until it is back" in collector.log(), 10, collector.log)
+            assert collector.terminate(within_s=15) == 0
+    assert "Traceback" not in collector.log()
+    assert len(gateway.acks()) == 1

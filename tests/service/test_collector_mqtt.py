@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from collectors.ingest import Ingest
 from collectors.mqtt import Collector
 from collectors.registry import Registry, dead_letters, sites
 from collectors.store import Store, StoreUnavailable, open_store
+from collectors.store.sqlite import SqliteStore
 from makiba import topics
 from makiba.reading import Reading, Series
 from makiba.senml import parse_json, readings_of
@@ -43,9 +44,9 @@ def broker() -> Iterator[Broker]:
 
 
 @contextmanager
-def collecting(broker: Broker, registry: Registry, store: Store) -> Iterator[Collector]:
+def collecting(broker: Broker, registry: Registry, store: Store, receive_maximum: int = 100) -> Iterator[Collector]:
     stop = threading.Event()
-    collector = Collector(broker.options("collector"), Ingest(registry, store))
+    collector = Collector(broker.options("collector"), Ingest(registry, store), receive_maximum=receive_maximum)
     thread = threading.Thread(target=collector.run, args=(stop,))
     thread.start()
     try:
@@ -166,6 +167,80 @@ def test_nothing_is_answered_while_the_store_is_locked_and_all_of_it_afterwards(
         for number in range(2, 42):
             assert gateway.ack_of(number, within_s=10).stored == 1
     assert len(store.range(rows[0].series, 0, 2**50)) == 40
+
+
+class Held(SqliteStore):
+    """A store that is down until it is let go, and remembers how much it was asked for at once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.down = threading.Event()
+        self.asked: list[int] = []
+
+    def write(self, rows: Sequence[Reading]) -> None:
+        self.asked.append(len(rows))
+        if self.down.is_set():
+            raise StoreUnavailable("held by the test")
+        super().write(rows)
+
+
+def test_receive_maximum_bounds_what_waits_while_the_store_is_down(
+    broker: Broker, registry: Registry, tmp_path: Path
+) -> None:
+    store = Held(tmp_path / "held.db")
+    store.down.set()
+    rows = readings(40, now_ms())
+    with (
+        collecting(broker, registry, store, receive_maximum=5) as collector,
+        Talker(broker.options(GATEWAY)) as gateway,
+    ):
+        for number, row in enumerate(rows, 1):
+            gateway.send(number, [row])
+        wait_until(lambda: len(store.asked) >= 3, what="three attempts")
+        assert max(store.asked) + len(collector.inbox) <= 5
+        store.down.clear()
+        for number in range(1, 41):
+            assert gateway.ack_of(number, within_s=10).stored == 1
+    assert len(store.range(rows[0].series, 0, 2**50)) == 40
+    store.close()
+
+
+def test_nothing_is_answered_while_a_dead_letter_cannot_be_kept(
+    broker: Broker, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collectors.registry.BUSY_TIMEOUT_S", 0.1)
+    registry = registry_with(tmp_path, farm())
+    own, foreign = readings(1, now_ms()), readings(1, now_ms(), site="shikaoi-002")
+    with collecting(broker, registry, store), Talker(broker.options(GATEWAY)) as gateway:
+        blocker = sqlite3.connect(tmp_path / "registry.db", isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        gateway.send(1, [*own, *foreign])
+        wait_until(lambda: store.series(SITE), what="the readings are stored")
+        with pytest.raises(AssertionError):
+            gateway.ack_of(1, within_s=0.5)
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        ack = gateway.ack_of(1, within_s=10)
+    assert (ack.stored, len(ack.refused), len(letters(registry))) == (1, 1, 1)
+    registry.close()
+
+
+def test_two_collectors_share_the_load(broker: Broker, registry: Registry, tmp_path: Path) -> None:
+    stores = [Held(tmp_path / "shared.db") for _ in range(2)]
+    rows = readings(60, now_ms() - 100_000)
+    with (
+        collecting(broker, registry, stores[0]),
+        collecting(broker, registry, stores[1]),
+        Talker(broker.options(GATEWAY)) as gateway,
+    ):
+        for number, row in enumerate(rows, 1):
+            gateway.send(number, [row])
+        for number in range(1, 61):
+            assert gateway.ack_of(number).stored == 1
+    assert [sum(store.asked) for store in stores] == [30, 30]
+    assert len(stores[0].range(rows[0].series, 0, 2**50)) == 60
+    for store in stores:
+        store.close()
 
 
 def test_an_influxdb_that_is_killed_costs_nothing(broker: Broker, registry: Registry, tmp_path: Path) -> None:
