@@ -100,6 +100,15 @@ def test_an_alert_that_is_open_ends_when_its_problem_ended_hours_before_the_star
     assert ends == [("end", T0 + H + 10 * MIN)]
 
 
+def test_what_was_measured_before_its_onset_does_not_end_an_alert(store: Store) -> None:
+    """A worker that was killed reads it once more, with the alert already in the book."""
+    store.write([*milk(T0, T0 + 15 * MIN, 4.0), *milk(T0 + 15 * MIN, T0 + 40 * MIN, 7.0)])
+    judged = judge()
+    judged.adopt("tank.hold", "tank-1", T0 + 15 * MIN, "critical")
+    fill(judged, store, SITE, T0 + 40 * MIN)
+    assert [d.kind for d in judged.tick(T0 + 40 * MIN)] == ["seen"]
+
+
 def test_filling_again_changes_nothing(store: Store) -> None:
     values: list[Value] = [7.0] * 3
     store.write([Reading(TANK, T0 + i * 10 * S, v) for i, v in enumerate(values)])
