@@ -15,7 +15,7 @@ from pyModbusTCP.server import DataBank, ModbusServer
 POINTS = 10
 
 
-class CountingMeter(DataBank):
+class CountingMeter(DataBank):  # type: ignore[misc]  # the library has no types
     """Serves any unit id on `port` of the loopback. `served[unit]` lists (number, monotonic time) of each answer."""
 
     def __init__(self, port: int) -> None:

@@ -157,7 +157,7 @@ def _let_all_arrive(folder: Path, parts: dict[str, Process], meter: CountingMete
 
 def _spool_is_empty(folder: Path) -> bool:
     with closing(sqlite3.connect(f"file:{folder}/spool.db?mode=ro", uri=True)) as db:
-        return db.execute("SELECT count(*) FROM batch").fetchone() == (0,)
+        return bool(db.execute("SELECT count(*) FROM batch").fetchone() == (0,))
 
 
 def _compare(
