@@ -16,9 +16,7 @@ import random
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import paho.mqtt.client as paho
@@ -26,6 +24,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from collectors.inbox import Arrived, Inbox, pack_of
 from collectors.ingest import Ingest, Outcome, Pack, feed_of
 from collectors.registry import RegistryError
 from collectors.store import StoreError
@@ -33,7 +32,7 @@ from makiba import topics
 from makiba.mqtt import MqttOptions, connect_properties, new_client
 from makiba.reading import Reading
 from makiba.senml import CONTENT_TYPE_JSON
-from makiba.wire import CONTENT_ENCODING, MAX_PACK_BYTES, Payload
+from makiba.wire import MAX_PACK_BYTES, Payload
 
 RECEIVE_MAXIMUM: Final = 100
 MAX_TOGETHER: Final = 50
@@ -46,52 +45,6 @@ _DRAIN_S: Final = 5.0
 T = TypeVar("T")
 
 log = logging.getLogger("makiba.collect")
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    """A message and the connection that it came on."""
-
-    client: paho.Client
-    message: paho.MQTTMessage
-    received_ms: int
-
-
-class Inbox:
-    """What arrived and is not dealt with. Bounded by Receive Maximum, and by `limit` for what comes with QoS 0."""
-
-    def __init__(self, limit: int) -> None:
-        self._items: deque[_Arrived] = deque()
-        self._changed = threading.Condition()
-        self._limit = limit
-        self._ended = False
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def put(self, item: _Arrived) -> None:
-        with self._changed:
-            if item.message.qos == 0 and len(self._items) >= self._limit:
-                return  # nobody was promised anything: its gateway sends it again
-            self._items.append(item)
-            self._changed.notify()
-
-    def forget(self) -> None:
-        """Drops all: their connection is gone."""
-        with self._changed:
-            self._items.clear()
-
-    def take(self, most: int) -> list[_Arrived]:
-        """Waits for something and gives up to `most`; an empty list when the inbox has ended and is empty."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._items or self._ended)
-            return [self._items.popleft() for _ in range(min(most, len(self._items)))]
-
-    def end(self) -> None:
-        """What is in here is still given out; then `take` answers with nothing."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
 
 
 class Collector:
@@ -154,7 +107,7 @@ class Collector:
             broken.set()
 
         def on_message(_c: Any, _u: Any, message: paho.MQTTMessage) -> None:
-            self.inbox.put(_Arrived(client, message, time.time_ns() // 1_000_000))
+            self.inbox.put(Arrived(client, message, time.time_ns() // 1_000_000))
 
         client.on_connect, client.on_subscribe = on_connect, on_subscribe
         client.on_disconnect, client.on_message = on_disconnect, on_message
@@ -214,7 +167,7 @@ class Collector:
 
     def _work(self) -> None:
         while arrived := self.inbox.take(MAX_TOGETHER):
-            packs = [(item, _pack_of(item)) for item in arrived]
+            packs = [(item, pack_of(item)) for item in arrived]
             readings = [(item, pack) for item, pack in packs if pack is not None]
             if readings:
                 self._take_packs(readings)
@@ -222,7 +175,7 @@ class Collector:
                 if pack is None:
                     self._take_word(item)
 
-    def _take_packs(self, packs: list[tuple[_Arrived, Pack]]) -> None:
+    def _take_packs(self, packs: list[tuple[Arrived, Pack]]) -> None:
         try:
             outcomes = self._persist(lambda: self._ingest.take([pack for _, pack in packs]))
         except Exception:
@@ -277,7 +230,7 @@ class Collector:
         if client := self._client:
             client.publish(topic, payload, qos=qos, properties=properties)
 
-    def _take_word(self, item: _Arrived) -> None:
+    def _take_word(self, item: Arrived) -> None:
         """A gateway's status, its will, or the list of its devices. An empty one takes a retained one away."""
         topic, payload, at_ms = item.message.topic, bytes(item.message.payload), item.received_ms
         status, reported = topics.gateway_of(topic, topics.STATUS), topics.gateway_of(topic, topics.CONFIG_REPORTED)
@@ -339,21 +292,3 @@ def _subscriptions() -> list[tuple[str, SubscribeOptions]]:
         (topics.all_gateways(topics.STATUS), once),
         (topics.all_gateways(topics.CONFIG_REPORTED), once),
     ]
-
-
-def _pack_of(item: _Arrived) -> Pack | None:
-    """The pack in a message on a readings topic; None for any other topic."""
-    message = item.message
-    gateway = topics.gateway_of(message.topic, topics.READINGS)
-    if gateway is None:
-        return None
-    properties = message.properties
-    user = dict(getattr(properties, "UserProperty", []))
-    return Pack(
-        gateway=gateway,
-        correlation=getattr(properties, "CorrelationData", b""),
-        payload=bytes(message.payload),
-        received_ms=item.received_ms,
-        content_type=getattr(properties, "ContentType", CONTENT_TYPE_JSON),
-        content_encoding=user.get(CONTENT_ENCODING),
-    )

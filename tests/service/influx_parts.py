@@ -43,6 +43,7 @@ store-enabled = false
 bind-address = "127.0.0.1:{port}"
 log-enabled = false
 flux-enabled = false
+auth-enabled = {auth}
 [logging]
 level = "warn"
 """
@@ -51,12 +52,12 @@ level = "warn"
 class Influxd:
     """InfluxDB 1.6 with its data in `folder`, on a free port that it keeps when it is started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, auth: bool = False) -> None:
         assert INFLUXD, NO_INFLUXD
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "influxdb.conf"
-        config.write_text(_CONFIG.format(folder=folder, port=self.port, rpc=free_port()))
+        config.write_text(_CONFIG.format(folder=folder, port=self.port, rpc=free_port(), auth=str(auth).lower()))
         self.process = Process([INFLUXD, "-config", str(config)], log=folder / "influxd.log")
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -302,8 +304,6 @@ def test_an_influxdb_that_is_down_is_unavailable_and_then_has_all_again(tmp_path
 
 
 def test_a_field_conflict_in_influxdb_rejects_that_reading_only(influxd: Influxd) -> None:
-    import http.client
-
     store = open_store(influxd.url)
     store.check()
     # Somebody else's program wrote a text where numbers belong; a shard keeps a field's type.
@@ -323,6 +323,27 @@ def test_a_field_conflict_in_influxdb_rejects_that_reading_only(influxd: Influxd
     store.close()
 
 
+def test_a_user_and_password_open_an_influxdb_and_a_wrong_one_is_a_wrong_configuration(tmp_path: Path) -> None:
+    if INFLUXD is None:
+        pytest.skip(NO_INFLUXD)
+    with Influxd(tmp_path, auth=True) as server:
+        first = http.client.HTTPConnection("127.0.0.1", server.port)
+        first.request("POST", "/query?q=CREATE%20USER%20m%20WITH%20PASSWORD%20%27right%27%20WITH%20ALL%20PRIVILEGES")
+        assert first.getresponse().status == 200
+        first.close()
+        store = open_store(server.url, user="m", password="right")
+        store.check()
+        store.write([Reading(air("s"), T0, 1.0)])
+        assert store.range(air("s"), *FOREVER) == [Point(T0, 1.0)]
+        store.close()
+        wrong = open_store(server.url, user="m", password="wrong-secret")
+        for attempt in (wrong.check, lambda: wrong.write([Reading(air("s"), T0, 1.0)])):
+            with pytest.raises(StoreMisconfigured, match="password") as caught:
+                attempt()
+            assert "wrong-secret" not in str(caught.value)
+        wrong.close()
+
+
 def test_a_wrong_token_or_bucket_is_a_wrong_configuration(influxd: Influxd) -> None:
     with V2Door(influxd.port) as door:
         wrong = open_store(door.url, token="wrong")
@@ -338,8 +359,6 @@ def test_a_wrong_token_or_bucket_is_a_wrong_configuration(influxd: Influxd) -> N
 
 
 def test_a_locked_file_is_unavailable_and_a_wrong_one_a_wrong_configuration(tmp_path: Path) -> None:
-    import sqlite3
-
     path = tmp_path / "deep" / "store.db"
     store = open_store(f"sqlite:{path}")
     store._writer.execute("PRAGMA busy_timeout = 20")  # type: ignore[attr-defined]
