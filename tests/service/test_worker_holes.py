@@ -109,6 +109,16 @@ def test_what_was_measured_before_its_onset_does_not_end_an_alert(store: Store) 
     assert [d.kind for d in judged.tick(T0 + 40 * MIN)] == ["seen"]
 
 
+def test_the_book_is_right_where_a_memory_says_otherwise(store: Store) -> None:
+    """Another worker ended the alert; what is still true is opened again."""
+    store.write(milk(T0, T0 + 20 * MIN, 7.0))
+    judged = judge()
+    judged.adopt("tank.hold", "tank-1", T0, "critical")
+    fill(judged, store, SITE, T0 + 20 * MIN)
+    judged.forget_unless(set())
+    assert opened(judged, T0 + 20 * MIN) == [("tank.hold", T0)]
+
+
 def test_filling_again_changes_nothing(store: Store) -> None:
     values: list[Value] = [7.0] * 3
     store.write([Reading(TANK, T0 + i * 10 * S, v) for i, v in enumerate(values)])
