@@ -101,7 +101,7 @@ export class Farm {
 
   async start(): Promise<void> {
     window.setInterval(() => this.#tick(), 1000);
-    window.setInterval(() => void this.refresh(), REFRESH_EVERY_MS);
+    window.setInterval(() => document.hidden || void this.refresh(), REFRESH_EVERY_MS);
     window.addEventListener("hashchange", () => this.#followAddress());
     window.addEventListener("pagehide", () => this.#keepNow());
     await this.#followAddress();
@@ -116,7 +116,7 @@ export class Farm {
     const code = joinCode(location.hash);
     if (code !== null) {
       history.replaceState(null, "", `${location.pathname}${location.search}#/alerts`);
-      await this.#enter(() => api.join(code), "join_used");
+      await this.#join(code);
     }
     this.route = readRoute(location.hash);
     window.scrollTo(0, 0);
@@ -165,6 +165,14 @@ export class Farm {
 
   signIn(login: string, password: string): Promise<void> {
     return this.#enter(() => api.signIn(login, password), "sign_in_wrong");
+  }
+
+  /* A link that was used before does no harm to somebody who is signed in already. */
+  async #join(code: string): Promise<void> {
+    await this.#enter(() => api.join(code), "join_used");
+    if (this.signInProblem !== "join_used") return;
+    const session = await api.session().catch(() => null);
+    if (session) await this.#signedIn(session);
   }
 
   async #enter(request: () => Promise<unknown>, whenRefused: Word): Promise<void> {
