@@ -267,19 +267,14 @@ class Ingest:
         except ValidationError as error:
             self._refuse(gateway, payload, received_ms, f"status cannot be read: {_first(error)}")
             return []
-        with self._registry.read() as session:
-            row = sites.get_gateway(session, _COLLECTOR, gateway)
-        if row is None or row.revoked_ms is not None:
-            return []
-        at_ms = sites.status_news(row, status, received_ms)
-        if at_ms is None:
-            return []
-        reading = Reading(Series(row.site_id, gateway, "state"), at_ms, status.state)
-        # The store first: when the registry fails after it, the same word is news again.
-        self._store.write([reading])
         with self._registry.write() as session:
-            sites.record_status(session, _COLLECTOR, gateway, status, at_ms)
-        return [reading]
+            note = sites.record_status(session, _COLLECTOR, gateway, status, received_ms)
+        if note is None:
+            return []
+        # Known words too: whoever noted them may have died before this line. The same reading changes nothing.
+        reading = Reading(Series(note.site, gateway, "state"), note.at_ms, status.state)
+        self._store.write([reading])
+        return [reading] if note.news else []
 
     def take_reported(self, gateway: str, payload: bytes, received_ms: int) -> bool:
         """Notes the devices that a gateway says it has; False when they cannot be read or it is unknown."""

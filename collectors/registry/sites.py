@@ -69,6 +69,15 @@ class DeviceSpec:
     subjects: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class StatusNote:
+    """A gateway's status as it was noted: its farm, since when it is in force, and whether that was new."""
+
+    site: str
+    at_ms: int
+    news: bool
+
+
 class GatewayTaken(ValueError):
     """A gateway that a site file names belongs to another farm already; `gateway` and `site` say which."""
 
@@ -242,15 +251,24 @@ def status_news(row: Gateway, status: GatewayStatus, received_ms: int) -> int | 
     return max(own, row.status_ms + 1)
 
 
-def record_status(session: Session, viewer: Viewer, gateway: str, status: GatewayStatus, at_ms: int) -> bool:
-    """Notes at `at_ms` (see `status_news`) what `gateway`, or its will, said; False when it is no news."""
+def record_status(
+    session: Session, viewer: Viewer, gateway: str, status: GatewayStatus, received_ms: int
+) -> StatusNote | None:
+    """Notes what `gateway`, or its will, said. Saying it again gives the same note, which is no news then.
+
+    None when there is nothing to note: the words are an older connection's, or the gateway is unknown or revoked.
+    """
     require_service(viewer)
-    row = session.get(Gateway, gateway, with_for_update=True)
-    if row is None or row.revoked_ms is not None or status_news(row, status, at_ms) is None:
-        return False
+    row = session.get(Gateway, gateway, with_for_update=True)  # every collector hears the same words
+    if row is None or row.revoked_ms is not None:
+        return None
+    at_ms = status_news(row, status, received_ms)
+    if at_ms is None:
+        same = (row.connection, row.status) == (status.connection[:64], status.state)
+        return StatusNote(row.site_id, row.status_ms, news=False) if same else None
     row.status, row.status_ms, row.connection = status.state, at_ms, status.connection[:64]
     row.software = status.software[:64] or row.software
-    return True
+    return StatusNote(row.site_id, at_ms, news=True)
 
 
 def _order(connection: str) -> tuple[int, str]:
@@ -264,7 +282,7 @@ def record_reported(session: Session, viewer: Viewer, gateway: str, devices: Seq
     A device that another gateway of the farm had moves here with its name.
     """
     require_service(viewer)
-    owner = session.get(Gateway, gateway, with_for_update=True)  # every collector hears the same words
+    owner = session.get(Gateway, gateway, with_for_update=True)
     if owner is None or owner.revoked_ms is not None:
         return False
     for spec in devices:

@@ -264,11 +264,10 @@ def test_an_old_will_never_hides_a_newer_birth(registry: Registry) -> None:
     def hear(state: str, connection: str, time_ms: int, received_ms: int) -> tuple[str, int]:
         status = GatewayStatus(state=state, connection=connection, time_ms=time_ms, site=SITE)
         with registry.write() as session:
-            row = sites.get_gateway(session, CONSOLE, GATEWAY)
-            assert row
-            at_ms = sites.status_news(row, status, received_ms)
-            if at_ms is not None:
-                assert sites.record_status(session, CONSOLE, GATEWAY, status, at_ms)
+            first = sites.record_status(session, CONSOLE, GATEWAY, status, received_ms)
+        with registry.write() as session:  # another collector, a little later
+            second = sites.record_status(session, CONSOLE, GATEWAY, status, received_ms + 3)
+        assert second == (replace(first, news=False) if first else None)
         with registry.read() as session:
             row = sites.get_gateway(session, CONSOLE, GATEWAY)
             assert row
