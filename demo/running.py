@@ -230,9 +230,13 @@ class _Plan:
         """Those that need the farm in the registry: the gateway, and what takes and judges its readings."""
         gateway = makiba_command("gateway", "run", "-c", str(self._options.home.gateway_file))
         instruments = self._options.scene.instruments(self._options.home, self._tcp_port, self.env).name
+        log = self._options.home.logs / "collect.log"
+        # A broker drops what nobody listens to, and the gateway sends it again after ten seconds only.
         children = [
-            Child("collect", makiba_command("collect"), self.env, after=("broker",)),
-            Child("gateway", gateway, self.env, after=("broker", instruments)),
+            Child(
+                "collect", makiba_command("collect"), self.env, ("broker",), ready=lambda: ": connected" in tail(log)
+            ),
+            Child("gateway", gateway, self.env, after=("broker", "collect", instruments)),
         ]
         if self._options.pages:
             children.append(Child("watch", makiba_command("watch"), self.env, after=("broker",)))

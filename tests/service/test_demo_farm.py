@@ -25,8 +25,8 @@ class RunningFarm:
         self.barn = ModbusSerialClient(str(folder / BARN_TTY), baudrate=9600, timeout=0.4, retries=0)
         self.tank_room = ModbusTcpClient("127.0.0.1", port=tcp_port, timeout=1, retries=0)
         self.mast = folder / MAST_TTY
-        assert self.barn.connect()  # type: ignore[no-untyped-call]
-        assert self.tank_room.connect()
+        assert self.barn.connect()
+        assert self.tank_room.connect()  # type: ignore[no-untyped-call]
 
     def answers(self, unit: int) -> bool:
         """Whether a unit on the barn's cable says anything at all."""
