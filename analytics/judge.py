@@ -13,7 +13,7 @@ It does no I/O and keeps no clock. What it must remember over a restart is `memo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -230,8 +230,7 @@ class Judge:
         steps = [i for i, w in enumerate(known.worse, 1) if w.severity == severity] if known else []
         watch = self._watches.setdefault((rule, subject), _Watch())
         end_ms = watch.standing.end_ms if watch.standing.onset_ms == onset_ms else None
-        raised = watch.standing.raised(onset_ms, max(steps, default=0))
-        watch.standing = Standing(raised.raising, raised.clearing, raised.worse, onset_ms, end_ms, raised.step)
+        watch.standing = replace(watch.standing.raised(onset_ms, max(steps, default=0)), end_ms=end_ms)
         self._restless.add((rule, subject))
 
     def forget_unless(self, open_keys: Collection[Key]) -> None:
@@ -259,10 +258,11 @@ class Judge:
 
 def _dump(standing: Standing) -> list[Any]:
     held = (standing.raising, standing.clearing, *standing.worse)
-    return [standing.onset_ms, standing.end_ms, standing.step, [[h.since_ms, h.known_ms] for h in held]]
+    times = [[h.since_ms, h.known_ms] for h in held]
+    return [standing.onset_ms, standing.end_ms, standing.step, standing.excused_ms, times]
 
 
 def _load(dumped: list[Any]) -> Standing:
-    onset_ms, end_ms, step, held = dumped
+    onset_ms, end_ms, step, excused_ms, held = dumped
     raising, clearing, *worse = (Held(*h) for h in held)
-    return Standing(raising, clearing, tuple(worse), onset_ms, end_ms, step)
+    return Standing(raising, clearing, tuple(worse), onset_ms, end_ms, step, excused_ms)

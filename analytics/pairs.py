@@ -38,7 +38,7 @@ class Pair:
     def memory_ms(self) -> int:
         """How far back readings can matter for what it says now."""
         p = self.pace
-        return max(p.for_ms, p.clear_for_ms, *p.worse_ms, 0) + (p.stale_ms or 0)
+        return max(p.for_ms, p.clear_for_ms, p.excused_ms, *p.worse_ms) + (p.stale_ms or 0)
 
 
 def plan_pairs(farm: Farm, rules: FarmRules, seen: Collection[Series]) -> dict[tuple[str, str], Pair]:

@@ -118,6 +118,14 @@ class Worse(_Model):
     action: Text | None = None
 
 
+class Excused(_Model):
+    """After any of `after` nothing is raised until any of `until`, at most so long: a washed tank is empty."""
+
+    after: _Conditions
+    until: _Conditions
+    at_most: Duration
+
+
 class Guards(_Model):
     """A device that measures one of `quantities` is missed more: its silence is of `severity`."""
 
@@ -140,6 +148,7 @@ class Rule(_Model):
     numbers: dict[Annotated[str, Field(pattern=_WORD)], Number] = {}
     raise_: Raise = Field(alias="raise")
     clear: Clear
+    excused: Excused | None = None
     worse: list[Worse] = []
     stale_after: Duration | None = None
     message: Text
@@ -156,6 +165,8 @@ class Rule(_Model):
             (("clear", "when"), self.clear.when),
             *((("worse", i, "when"), w.when) for i, w in enumerate(self.worse)),
         ]
+        if self.excused:
+            groups += [(("excused", "after"), self.excused.after), (("excused", "until"), self.excused.until)]
         for path, when in groups:
             found += [((*path, i), c) for i, c in enumerate(when)]
         return found

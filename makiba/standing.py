@@ -32,6 +32,8 @@ class Truths:
     raising: bool | None
     clearing: bool | None
     worse: tuple[bool | None, ...] = ()
+    excusing: bool | None = False
+    excuse_over: bool | None = False
 
 
 def truths(rule: Tuned, values: Mapping[str, Value | None]) -> Truths:
@@ -43,10 +45,13 @@ def truths(rule: Tuned, values: Mapping[str, Value | None]) -> Truths:
     def each(when: Sequence[Condition]) -> list[bool | None]:
         return [_holds(rule, c, values[c.signal]) for c in when if c.signal in values]
 
+    excused = rule.rule.excused
     return Truths(
         _all(each(rule.rule.raise_.when)),
         _any(each(rule.rule.clear.when)),
         tuple(_all(each(w.when)) for w in rule.rule.worse),
+        _any(each(excused.after)) if excused else False,
+        _any(each(excused.until)) if excused else False,
     )
 
 
@@ -76,6 +81,7 @@ class Pace:
     clear_for_ms: int
     stale_ms: int | None
     worse_ms: tuple[int, ...] = ()
+    excused_ms: int = 0
 
 
 def pace(rule: Tuned, every_ms: int) -> Pace:
@@ -86,6 +92,7 @@ def pace(rule: Tuned, every_ms: int) -> Pace:
         rule.clear_for_ms,
         None if stale is None else max(to_ms(stale), 3 * every_ms),
         tuple(to_ms(w.for_) for w in rule.rule.worse),
+        to_ms(rule.rule.excused.at_most) if rule.rule.excused else 0,
     )
 
 
@@ -112,9 +119,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of one rule and one subject. `onset_ms`: since when the problem that was raised is there.
+    """What is known of one rule and one subject.
 
-    `end_ms`: that problem is over since then, and nobody has confirmed it yet. `step`: how many of `worse` it took.
+    `onset_ms`: since when the problem that was raised is there. `end_ms`: it is over since then, and nobody has
+    confirmed that yet. `step`: how many of `worse` it took. `excused_ms`: when what excuses it was last seen.
     """
 
     raising: Held = Held()
@@ -123,6 +131,7 @@ class Standing:
     onset_ms: int | None = None
     end_ms: int | None = None
     step: int = 0
+    excused_ms: int | None = None
 
     @property
     def active(self) -> bool:
@@ -157,9 +166,12 @@ def observe(at: Pace, standing: Standing, says: Truths, at_ms: int) -> Standing:
     # What was measured up to its onset cannot end a problem; a worker that starts again reads it once more.
     before = standing.onset_ms is not None and at_ms <= standing.onset_ms
     was = standing.worse if len(standing.worse) == len(says.worse) else (Held(),) * len(says.worse)
+    excused_ms = at_ms if says.excusing else None if says.excuse_over else standing.excused_ms
+    excused = excused_ms is not None and at_ms - excused_ms < at.excused_ms
     return replace(
         standing,
-        raising=standing.raising.after(says.raising, at_ms, at.stale_ms),
+        excused_ms=excused_ms,
+        raising=standing.raising.after(says.raising and not excused, at_ms, at.stale_ms),
         clearing=Held() if before else standing.clearing.after(says.clearing, at_ms, at.stale_ms),
         worse=tuple(h.after(t, at_ms, at.stale_ms) for h, t in zip(was, says.worse, strict=True)),
         end_ms=end_ms,

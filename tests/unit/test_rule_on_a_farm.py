@@ -143,11 +143,32 @@ def test_between_both_levels_nothing_is_raised_and_nothing_ends() -> None:
     assert [kind for _, kind, _, _ in barn.log] == ["open"]
 
 
-def test_wash_water_is_not_warm_milk() -> None:
+def test_wash_water_and_the_empty_tank_after_it_are_not_warm_milk() -> None:
+    barn = healthy(Barn())
+    for celsius in (30.0, 68.0, 30.0, 18.0):
+        barn.poll("tank-1", milk_temperature=celsius)
+        barn.run(10 * MIN)
+    barn.run(6 * H, 10 * S)
+    assert barn.log == []
+
+
+def test_milk_that_gets_warm_after_the_tank_was_cold_again_counts() -> None:
+    barn = healthy(Barn())
+    for celsius in (68.0, 4.0, 7.0):
+        barn.poll("tank-1", milk_temperature=celsius)
+        barn.run(20 * MIN)
+    assert barn.rules_open() == {"tank.hold"}
+
+
+def test_a_cooler_that_is_broken_since_the_wash_is_found_after_twelve_hours() -> None:
     barn = healthy(Barn())
     barn.poll("tank-1", milk_temperature=68.0)
-    barn.run(H, 10 * S)
+    barn.run(20 * MIN)
+    barn.poll("tank-1", milk_temperature=30.0)
+    barn.run(12 * H, 10 * S)
     assert barn.log == []
+    barn.run(20 * MIN)
+    assert barn.rules_open() == {"tank.hold"}
 
 
 def test_an_empty_tank_is_not_warm_milk_where_the_volume_is_known() -> None:
