@@ -9,7 +9,7 @@ import pytest
 WEB = Path(__file__).resolve().parents[2] / "api" / "web"
 
 
-@pytest.mark.parametrize("script", ["check", "test"])
+@pytest.mark.parametrize("script", ["check", "test", "check:dist"])
 @pytest.mark.timeout(180)
 def test_the_front_end_passes_its_own(script: str) -> None:
     done = subprocess.run(
