@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from collectors.store import Point, ReadingsRejected, Store, StoreMisconfigured, StoreUnavailable, Window, open_store
@@ -195,14 +195,18 @@ def test_a_time_that_the_store_cannot_keep_is_rejected_or_kept(store: Store, sit
 
 def test_a_site_that_leaves_is_gone_and_may_come_back(store: Store, reopen: Reopen, site: str) -> None:
     other = air(f"{site}-stays")
-    store.write([Reading(air(site), T0, 1.0), Reading(Series(site, "x", "state"), T0, "ok"), Reading(other, T0, 2.0)])
-    reopen().delete_site(site)  # another process, while this one remembers the series
+    store.write([Reading(other, T0, 2.0)])
+    store.write([Reading(air(site), T0, 1.0), Reading(Series(site, "x", "state"), T0, "ok")])
+    another = reopen()  # another process, while this one remembers the series
+    another.delete_site(site)
+    another.write([Reading(air(f"{site}-new"), T0, 4.0)])
     assert store.series(site) == []
     assert store.latest(site) == {}
     assert store.range(air(site), *FOREVER) == []
     assert store.range(other, *FOREVER) == [Point(T0, 2.0)]
     store.write([Reading(air(site), T0 + 5, 3.0)])
     assert store.range(air(site), *FOREVER) == [Point(T0 + 5, 3.0)]
+    assert store.range(air(f"{site}-new"), *FOREVER) == [Point(T0, 4.0)]
     assert store.range(other, *FOREVER) == [Point(T0, 2.0)]
 
 
@@ -242,6 +246,7 @@ def test_numbers_come_back_as_the_same_double(store: Store, values: list[float])
 
 @_few
 @given(st.lists(_texts, min_size=1, max_size=30))
+@example(["\\", '\\"', '"', "\\\\", "a\nb", " ", "", "a\\", "'", "\\n", "=,", "\r\n", "\x00"])
 def test_texts_come_back_as_the_same_text(store: Store, values: list[str]) -> None:
     series = Series(new_site(), "barn-1", "state")
     store.write([Reading(series, T0 + i, value) for i, value in enumerate(values)])
