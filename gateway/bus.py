@@ -82,38 +82,39 @@ class PolledBus:
         self._chance = random.Random()  # noqa: S311 (jitter, not a secret)
 
     async def run(self) -> None:
+        failures = 0
         try:
             while True:
-                await self._open()
-                await self._poll_until_lost()
+                try:
+                    await self._line.open()
+                except OSError as error:
+                    self._say_down(str(error))
+                else:
+                    if failures:
+                        self._start_again()
+                    if await self._poll_until_lost():
+                        failures = 0
+                        continue  # it worked: try again at once, and say nothing when that helps
+                    self._say_down("it opens and breaks before anything is heard")
+                failures += 1
                 self._line.close()
+                await asyncio.sleep(line_back_off_s(failures, self._chance.random()))
         finally:
             self._line.close()
 
-    async def _open(self) -> None:
-        failures = 0
-        while True:
-            try:
-                await self._line.open()
-                break
-            except OSError as error:
-                if failures == 0:
-                    self._say_down(error)
-                failures += 1
-            await asyncio.sleep(line_back_off_s(failures, self._chance.random()))
-        if failures or self._recorder.state_of(self._bus.subject) == "down":
-            log.info("bus %s: line is open again", self._bus.name)
-            now_ns = time.monotonic_ns()
-            self._slots = [first_slot(slot.every_ns, now_ns) for slot in self._slots]
+    def _start_again(self) -> None:
+        now_ns = time.monotonic_ns()
+        self._slots = [first_slot(slot.every_ns, now_ns) for slot in self._slots]
 
-    def _say_down(self, error: OSError) -> None:
+    def _say_down(self, reason: str) -> None:
         if self._recorder.state_of(self._bus.subject) != "down":
-            log.warning("bus %s: line cannot be opened: %s", self._bus.name, error)
+            log.warning("bus %s: line is down: %s", self._bus.name, reason)
         states = {device.name: self._line.down_word for device in self._bus.devices}
         self._recorder.record((), {self._bus.subject: "down", **states})
 
-    async def _poll_until_lost(self) -> None:
-        lost = self._line.lost
+    async def _poll_until_lost(self) -> bool:
+        """Until the line breaks; whether a poll came to its end before."""
+        lost, worked = self._line.lost, False
         while not lost.is_set():
             index = most_urgent(self._slots)
             wait_s = (self._slots[index].due_ns - time.monotonic_ns()) / 1e9
@@ -121,14 +122,18 @@ class PolledBus:
                 try:
                     async with asyncio.timeout(wait_s):
                         await lost.wait()
-                    return
+                    break
                 except TimeoutError:
                     pass
             poll = await self._line.poll(index)
             if lost.is_set() and poll.heard is not Heard.ANSWER:
-                return  # the line broke, not the device
+                break  # the line broke, not the device
+            if not worked and self._recorder.state_of(self._bus.subject) == "down":
+                log.info("bus %s: line is up again", self._bus.name)
+            worked = True
             self._take(index, poll)
             await asyncio.sleep(0)  # buses with a lot to do let the others in
+        return worked
 
     def _take(self, index: int, poll: Poll) -> None:
         device = self._bus.devices[index]

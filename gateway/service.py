@@ -52,6 +52,8 @@ async def serve(gateway: Gateway) -> None:
 
     recorder = Recorder(gateway.site, clock, keep)
     uplink.on_trouble = lambda state: recorder.record((), {f"{gateway.name}.spool": state})
+    spool_failed: asyncio.Future[None] = loop.create_future()
+    uplink.on_died = spool_failed.set_exception
     spool.start(uplink)
     log.info("gateway %s of site %s: %d buses", gateway.name, gateway.site, len(gateway.buses))
     link = asyncio.create_task(uplink.run(), name="uplink")
@@ -62,7 +64,8 @@ async def serve(gateway: Gateway) -> None:
     stop = asyncio.create_task(stopping.wait(), name="stop")
     try:
         # A task that ends by itself is a defect; the process ends with it and is started again by systemd.
-        done, _ = await asyncio.wait({stop, link, *pollers}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {stop, link, spool_failed, *pollers}
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         await _cancel(pollers)
         await spool.flush()
         await asyncio.sleep(0)

@@ -45,6 +45,9 @@ class SpoolEvents:
     def trouble(self, state: str) -> None:
         """`disk-full` or `disk-error`; `ok` when it is over."""
 
+    def died(self, error: BaseException) -> None:
+        """A defect ended the thread; nothing is kept any more, so that the process must end too."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Page:
@@ -126,7 +129,12 @@ class Spool:
         """Returns when everything appended before is committed, or cannot be."""
         reached = asyncio.Event()
         self._queue.put(_Barrier(reached.set))
-        await reached.wait()
+        while not reached.is_set() and self._thread.is_alive():
+            try:
+                async with asyncio.timeout(0.5):
+                    await reached.wait()
+            except TimeoutError:
+                continue  # a slow card; or a thread that died, which the condition sees
 
     async def stop(self) -> None:
         """Commits, closes the file, ends the thread."""
@@ -167,6 +175,14 @@ class _Owner:
         self._retry_s = 0.0
 
     def run(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:
+            log.exception("spool %s: unexpected error", self._path)
+            failure = error
+            self.hand_over(lambda: self.events.died(failure))
+
+    def _run(self) -> None:
         self._try(self._open)
         while True:
             work = self._next_work()

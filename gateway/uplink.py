@@ -121,6 +121,7 @@ class Uplink(SpoolEvents):
         self._failing = False
         self._settled = asyncio.Event()
         self.on_trouble: Callable[[str], None] = lambda _state: None
+        self.on_died: Callable[[BaseException], None] = lambda _error: None
         self._chance = random.Random()  # noqa: S311 (jitter, not a secret)
 
     # ------------------------------------------------------------------------------------------ the spool's events
@@ -140,6 +141,9 @@ class Uplink(SpoolEvents):
 
     def trouble(self, state: str) -> None:
         self.on_trouble(state)
+
+    def died(self, error: BaseException) -> None:
+        self.on_died(error)
 
     # ------------------------------------------------------------------------------------------ the link
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -119,7 +118,7 @@ class Nmea:
                     while len(rows) < len({p.series for p in device.points}):
                         await ready.wait()
                         ready.clear()
-                        for sentence in parser.feed(os.read(port.fileno(), 4096)):
+                        for sentence in parser.feed(port.read(4096)):
                             lines.append("$" + ",".join(sentence.fields))
                             for point, outcome in listener.outcomes(sentence):
                                 rows[point.series] = (point, f"${sentence.fields[0]}", outcome)
@@ -147,65 +146,51 @@ class _Port:
             try:
                 port = _open(self._bus)
             except OSError as error:
-                if failures == 0:
-                    log.warning("bus %s: line cannot be opened: %s", self._bus.name, error)
-                self._recorder.record((), {self._bus.subject: "down", self._device.name: "bus-down"})
+                self._say_down(str(error))
             else:
-                if failures:
-                    log.info("bus %s: line is open again", self._bus.name)
-                failures = 0
                 with port:
-                    await self._listen(port.fileno())
+                    if await self._listen(port):
+                        failures = 0
+                self._say_down("it is gone")
             failures += 1
             await asyncio.sleep(line_back_off_s(failures, self._chance.random()))
 
-    async def _listen(self, fd: int) -> None:
-        """Until the port breaks."""
+    def _say_down(self, reason: str) -> None:
+        if self._recorder.state_of(self._bus.subject) != "down":
+            log.warning("bus %s: line is down: %s", self._bus.name, reason)
+        self._recorder.record((), {self._bus.subject: "down", self._device.name: "bus-down"})
+
+    async def _listen(self, port: Any) -> bool:
+        """Until the port breaks; whether a sentence came before."""
         loop = asyncio.get_running_loop()
-        parser = SentenceParser()
-        heard: asyncio.Queue[bytes | OSError] = asyncio.Queue()
-
-        def read() -> None:
-            # Here, where the loop says that there is something: a moment later there may be nothing, for which this
-            # port answers 0 bytes (pyserial sets VMIN 0), and that means here that the adapter was pulled out.
-            try:
-                data: bytes | OSError = os.read(fd, 4096)
-            except OSError as error:
-                data = error
-            if not data or isinstance(data, OSError):
-                loop.remove_reader(fd)
-            heard.put_nowait(data)
-
-        loop.add_reader(fd, read)
-        self._recorder.record((), {self._bus.subject: OK})
+        parser, ready, heard_any = SentenceParser(), asyncio.Event(), False
+        fd = port.fileno()
+        loop.add_reader(fd, ready.set)
         try:
             heard_s, damaged = time.monotonic(), 0
             while True:
                 try:
                     async with asyncio.timeout(max(heard_s + self._timeout_s - time.monotonic(), 0.001)):
-                        data = await heard.get()
+                        await ready.wait()
                 except TimeoutError:
-                    state = "crc" if parser.damaged > damaged else "timeout"
-                    self._say(state)
+                    self._say("crc" if parser.damaged > damaged else "timeout")
                     heard_s, damaged = time.monotonic(), parser.damaged
                     continue
-                if isinstance(data, OSError):
-                    raise data
-                if not data:
-                    return  # the adapter was pulled out
-                for sentence in parser.feed(data):
-                    heard_s, damaged = time.monotonic(), parser.damaged
+                ready.clear()
+                # Empty when the loop had seen what was taken the time before; raises when the adapter is gone.
+                for sentence in parser.feed(port.read(4096)):
+                    heard_any, heard_s, damaged = True, time.monotonic(), parser.damaged
                     values, states = self._listener.take(sentence, heard_s)
                     self._log_change(states[self._device.name])
-                    self._recorder.record(values, states)
-        except OSError as error:
-            log.warning("bus %s: line is gone: %s", self._bus.name, error)
+                    self._recorder.record(values, {**states, self._bus.subject: OK})
+        except OSError:
+            return heard_any
         finally:
             loop.remove_reader(fd)
 
     def _say(self, state: str) -> None:
         self._log_change(state)
-        self._recorder.record((), {self._device.name: state})
+        self._recorder.record((), {self._device.name: state, self._bus.subject: OK})
 
     def _log_change(self, state: str) -> None:
         known = self._recorder.state_of(self._device.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import threading
 import time
@@ -114,3 +115,36 @@ def test_a_mast_talks_and_falls_silent_and_talks_rubbish(tmp_path: Path) -> None
             assert gateway.terminate() == 0
         collector.close()
     mast.close()
+
+
+def test_a_server_that_hangs_up_at_once_is_down_and_is_not_called_without_end(tmp_path: Path) -> None:
+    """Converters that take one client only accept the next one and close."""
+    calls: list[float] = []
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def hang_up() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            calls.append(time.monotonic())
+            connection.close()
+
+    threading.Thread(target=hang_up, daemon=True).start()
+    buses = (
+        f"  power:\n    tcp: {{host: 127.0.0.1, port: {server.getsockname()[1]}}}\n"
+        "    devices: [{name: fan, profile: sdm120, unit_id: 1, every: 100ms}]\n"
+    )
+    with Broker() as broker:
+        collector = Collector(broker.options("collector"))
+        file = gateway_file(tmp_path, broker.options(GATEWAY), buses)
+        with makiba("gateway", "run", "-c", str(file), log=tmp_path / "gateway.log") as gateway:
+            collector.wait_for(f"{GATEWAY}.power", "state", "down")
+            collector.wait_for("fan", "state", "unreachable")
+            wait_until(lambda: len(calls) >= 3, 10)
+            assert calls[2] - calls[0] > 1.0
+            assert gateway.terminate() == 0
+        assert gateway.log().count("line is down") == 1
+        collector.close()
+    server.close()

@@ -191,3 +191,22 @@ def test_a_spool_that_cannot_be_made_yet_is_made_later(small_disk: Path) -> None
         await _until(lambda: events.batches)
 
     assert _run(small_disk / "spool.db", story).readings() == [0.0]
+
+
+def test_a_defect_in_the_thread_is_told_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    died: list[BaseException] = []
+
+    class Watching(Events):
+        def died(self, error: BaseException) -> None:
+            died.append(error)
+
+    async def story() -> None:
+        spool = _spool(tmp_path / "spool.db")
+        spool.start(Watching())
+        spool.append([Reading(Series("s", "d", "no_such_quantity"), T0, 1.0)])
+        await spool.flush()
+        await spool.stop()
+        await _until(lambda: died)
+
+    asyncio.run(story())
+    assert isinstance(died[0], KeyError)
