@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -107,26 +108,31 @@ class Nmea:
         await _Port(bus, recorder).run()
 
     async def read_once(self, bus: Bus, device: Device) -> Explained:
-        lines: list[str] = []
+        """Listens until one sentence came for the third time: two whole rounds of what the instrument says."""
+        lines: dict[str, str] = {}
+        heard: Counter[str] = Counter()
         rows: dict[Series, tuple[Point, str, float | str | None]] = {}
-        parser, listener = SentenceParser(), Listener(device)
+        parser, listener, ready = SentenceParser(), Listener(device), asyncio.Event()
+        loop = asyncio.get_running_loop()
         with _open(bus) as port:
-            ready = asyncio.Event()
-            asyncio.get_running_loop().add_reader(port.fileno(), ready.set)
+            loop.add_reader(port.fileno(), ready.set)
             try:
                 async with asyncio.timeout(device.profile.timeout.total_seconds()):
-                    while len(rows) < len({p.series for p in device.points}):
+                    while max(heard.values(), default=0) < 3:
                         await ready.wait()
                         ready.clear()
                         for sentence in parser.feed(port.read(4096)):
-                            lines.append("$" + ",".join(sentence.fields))
+                            address = sentence.fields[0]
+                            heard[address] += 1
+                            lines[address] = "< $" + ",".join(sentence.fields)
                             for point, outcome in listener.outcomes(sentence):
-                                rows[point.series] = (point, f"${sentence.fields[0]}", outcome)
+                                rows[point.series] = (point, f"${address}", outcome)
             except TimeoutError:
                 pass
             finally:
-                asyncio.get_running_loop().remove_reader(port.fileno())
-        return Explained(tuple(lines), tuple(rows.values()), OK if lines else "timeout")
+                loop.remove_reader(port.fileno())
+        state = OK if lines else "crc" if parser.damaged else "timeout"
+        return Explained(tuple(lines.values()), tuple(rows.values()), state)
 
 
 class _Port:

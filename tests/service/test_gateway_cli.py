@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.parts import ROOT
 from tests.service.gateway_parts import Cable, rtu_farm
+from tests.service.test_gateway_tcp_and_nmea import Mast
+from tests.unit.test_gateway_nmea import framed
 
 FILE = """\
 gateway: gw-1
@@ -72,6 +74,19 @@ def test_read_explains_one_device(tmp_path: Path) -> None:
         assert silent.returncode == 1
         assert "dead: timeout" in silent.stdout
     cable.close()
+
+
+def test_read_listens_to_a_mast(tmp_path: Path) -> None:
+    mast = Mast()
+    mast.says = framed("WIMWV,90,R,1.3,M,A") + framed("WIMTA,-20.5,C")
+    mast_file = "gateway: gw-1\nsite: s\nmqtt: {}\nbuses:\n  w:\n    nmea: {port: PORT}\n    devices:\n"
+    mast_file += "      - {name: mast, profile: nmea-weather}\n"
+    done = call("read", "-c", write(tmp_path, mast_file.replace("PORT", mast.port)), "mast")
+    mast.close()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("< $WIMWV,90,R,1.3,M,A") == 1
+    assert "mast wind direction: 90 °   [$WIMWV]" in done.stdout
+    assert "mast air temperature: -20.5 ℃   [$WIMTA]" in done.stdout
 
 
 def test_read_says_what_cannot_be_opened_or_found(tmp_path: Path) -> None:
