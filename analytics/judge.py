@@ -80,6 +80,7 @@ class Judge:
             self._plan()
 
     def _plan(self) -> None:
+        before = self._pairs
         self._pairs = plan_pairs(self._farm, self._rules, self._series)
         proofs = self._signs_of_life()
         self._by_series = {}
@@ -88,6 +89,12 @@ class Judge:
             for series in pair.series | signs:
                 self._by_series.setdefault(series, []).append(key)
         self._restless = {k for k, w in self._watches.items() if w.standing.active}
+        for key in self._pairs.keys() - before.keys():
+            # What was said before anybody watched it may not be said again for a while: a state comes on change.
+            newest_ms = max((self._known.newest_ms(series) for series in self._pairs[key].series), default=0)
+            watch = self._watches.setdefault(key, _Watch())
+            if newest_ms > watch.last_ms:
+                self._observe(key, watch, newest_ms, newest_ms)
 
     def _signs_of_life(self) -> dict[str, set[Series]]:
         """The series that show that a device, or a gateway which says no state itself, is not silent."""

@@ -387,6 +387,17 @@ def test_a_cut_bus_is_one_alert_that_lists_its_devices() -> None:
     assert barn.open["bus.down", "gw-1.barn"].children == ("climate", "fan-1", "nh3")
 
 
+def test_what_was_said_before_the_farm_was_known_counts_once_it_is() -> None:
+    barn = Barn(Farm(SITE, frozenset({"gw-1"})))
+    barn.say("gw-1.barn", "state", "silent")
+    barn.run(5 * S)
+    barn.farm = FARM
+    barn.judge.configure(FARM, FarmRules(rules(), {}))
+    barn.run(3 * MIN)
+    assert set(barn.open) == {("bus.down", "gw-1.barn")}
+    assert barn.open["bus.down", "gw-1.barn"].onset_ms == T0
+
+
 def test_a_device_that_stays_silent_after_its_bus_is_back_is_raised_by_itself() -> None:
     barn = healthy(Barn())
     barn.run(MIN)
