@@ -33,7 +33,6 @@ START_WITHIN_S: Final = 90.0
 RENEW_EVERY_S: Final = 3600.0
 LOOK_AT_FAULTS_EVERY_S: Final = 0.2
 ASK_EVERY_S: Final = 1.0
-_HOPELESS_DEATHS: Final = 3
 
 StoreKind = Literal["sqlite", "influx"]
 
@@ -166,9 +165,9 @@ def _until(parts: Supervisor, stop: Stop, condition: Callable[[], bool], name: s
     deadline = time.monotonic() + START_WITHIN_S
     while not stop and not condition():
         parts.step()
-        dead = next((n for n in parts.names() if parts.deaths(n) >= _HOPELESS_DEATHS), None)
+        dead = parts.hopeless()
         if dead or time.monotonic() > deadline:
-            raise StartFailed(f"{dead or name} does not start; the end of its log:\n{tail(parts.log(dead or name))}")
+            raise StartFailed(f"{dead or name} does not start; the end of its log:\n{parts.tail(dead or name)}")
         time.sleep(TICK_S)
 
 

@@ -65,16 +65,17 @@ def up_run(
     settings = load_settings()
     with _told():
         children = centre(settings, with_broker=broker)
-    with (
-        supervise.stop_on_signals() as stop,
-        supervise.Supervisor(children, logs=settings.home / "logs") as all_of_it,
-    ):
+    logs = settings.home / "logs"
+    with supervise.stop_on_signals() as stop, supervise.Supervisor(children, logs=logs) as parts:
         told = False
         while not stop:
-            all_of_it.step()
-            if not told and all_of_it.is_ready("serve"):
+            parts.step()
+            if not told and parts.is_ready("serve"):
                 told = True
-                typer.echo(f"Makiba: {settings.address}   (logs: {settings.home / 'logs'}; Ctrl-C stops)")
+                typer.echo(f"Makiba: {settings.address}   (logs: {logs}; Ctrl-C stops)")
+            if not told and (name := parts.hopeless()):
+                typer.echo(f"{name} does not start; the end of its log:\n{parts.tail(name)}", err=True)
+                raise typer.Exit(2)
             time.sleep(supervise.TICK_S)
 
 
@@ -101,6 +102,8 @@ def centre(settings: Settings, *, with_broker: bool) -> list[supervise.Child]:
                 ready=lambda: supervise.listens(port, reachable),
             )
         )
+    else:
+        _require_keys(settings)
     after = tuple(child.name for child in children)
     return [
         *children,
@@ -108,6 +111,21 @@ def centre(settings: Settings, *, with_broker: bool) -> list[supervise.Child]:
         supervise.Child("watch", makiba_command("watch"), env, after),
         supervise.Child("serve", makiba_command("serve"), env, after, ready=lambda: supervise.answers(health)),
     ]
+
+
+def _require_keys(settings: Settings) -> None:
+    folder = settings.pki_dir
+    names = ("collector", "analytics", "api")
+    missing = [
+        f
+        for f in ("ca.pem", *(f"{n}.{kind}" for n in names for kind in ("pem", "key")))
+        if not (folder / f).is_file()
+    ]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder}: no {', '.join(missing)}; `makiba pki issue NAME` makes them, or copy them from where the "
+            "broker is; `makiba up --broker` starts a broker of its own"
+        )
 
 
 def makiba_command(*arguments: str) -> list[str]:

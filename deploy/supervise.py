@@ -32,6 +32,8 @@ LIVED_S: Final = 30.0
 """A child that ran for so long before it died starts again after the shortest pause."""
 RECOVERED_S: Final = 2.0
 """A child that died works again once it is ready and has lived so long."""
+MISCONFIGURED: Final = 2
+HOPELESS_DEATHS: Final = 3
 STOP_WITHIN_S: Final = 8.0
 TICK_S: Final = 0.05
 
@@ -63,6 +65,7 @@ class _Run:
     ready: bool = False
     held: bool = False
     deaths: int = 0
+    last_code: int | None = None
     mourned: bool = False
 
 
@@ -118,8 +121,25 @@ class Supervisor:
         """How often `name` has died by itself."""
         return self._runs[name].deaths
 
+    def hopeless(self) -> str | None:
+        """A child that will not come up: its configuration is wrong (exit code 2), or it died three times."""
+        for name, run in self._runs.items():
+            if run.process is None and run.last_code == MISCONFIGURED:
+                return name
+            if run.deaths >= HOPELESS_DEATHS and not run.ready:
+                return name
+        return None
+
     def log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
+
+    def tail(self, name: str, lines: int = 15) -> str:
+        """The last lines of a child's log."""
+        try:
+            text = self.log(name).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return "(no log)"
+        return "\n".join(text.splitlines()[-lines:])
 
     def cut(self, name: str) -> None:
         """Kills `name` at once, like a power cut, and keeps it down until `release`."""
@@ -186,6 +206,7 @@ class Supervisor:
         how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
         run.process, run.ready = None, False
         run.deaths += 1
+        run.last_code = code
         run.pause_s = pause_after(now - run.started, run.pause_s)
         run.due = now + run.pause_s
         if run.mourned:

@@ -156,6 +156,37 @@ def test_nothing_outlives_the_supervisor(tmp_path: Path, number: signal.Signals)
         wait_until(lambda: not any(map(is_alive, pids)), what=f"children {pids} ended")
 
 
+def test_makiba_up_without_keys_says_which_and_starts_nothing(tmp_path: Path) -> None:
+    env = {"MAKIBA_HOME": str(tmp_path / "home"), "MAKIBA_HTTP_PORT": str(free_port())}
+    with Process([sys.executable, "-m", "makiba", "up"], log=tmp_path / "up.log", env=env, cwd=ROOT) as up:
+        assert up.wait() == 2
+        assert "collector.key" in up.log()
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_child_that_says_its_configuration_is_wrong_is_hopeless(tmp_path: Path) -> None:
+    child = Child("misled", python("import sys; print('line 3: no such thing'); sys.exit(2)"), ready=lambda: False)
+    with Supervisor([child], logs=tmp_path, say=lambda _: None) as supervisor:
+        stepping(supervisor, lambda: supervisor.hopeless() == "misled")
+        assert "line 3" in supervisor.tail("misled")
+
+
+def test_makiba_up_serves_the_pages_with_a_broker_of_its_own(tmp_path: Path) -> None:
+    port = free_port()
+    env = {
+        "MAKIBA_HOME": str(tmp_path / "home"), "MAKIBA_HTTP_PORT": str(port), "MAKIBA_MQTT_PORT": str(free_port()),
+    }  # fmt: skip
+    with Process(
+        [sys.executable, "-m", "makiba", "up", "--broker"], log=tmp_path / "up.log", env=env, cwd=ROOT
+    ) as up:
+        wait_until(lambda: f"http://127.0.0.1:{port}" in up.log(), 30, up.log)
+        assert supervise.answers(f"http://127.0.0.1:{port}/api/v1/health")
+        collected = tmp_path / "home" / "logs" / "collect.log"
+        wait_until(lambda: ": connected" in collected.read_text(), 10, up.log)
+        assert up.terminate() == 0, up.log()
+    assert not supervise.listens(port)
+
+
 def test_makiba_up_says_what_is_wrong_and_starts_nothing(tmp_path: Path) -> None:
     env = {"MAKIBA_HOME": str(tmp_path / "home"), "MAKIBA_HTTP_PORT": str(free_port()), "MAKIBA_MQTT_PORT": "99999"}
     with Process([sys.executable, "-m", "makiba", "up"], log=tmp_path / "up.log", env=env, cwd=ROOT) as up:
