@@ -157,9 +157,10 @@ class Judge:
         self._look_for_silence(now_ms)
         due: list[Decision] = []
         active = {k for k in self._restless if k in self._pairs and self._watches[k].standing.active}
+        self._hold_back(active, now_ms)
         for key in sorted(self._restless, key=self._rank):
             watch, pair = self._watches[key], self._pairs.get(key)
-            decision = self._decide(pair, watch, active, now_ms) if pair else self._unwatched(key, watch, now_ms)
+            decision = self._decide(pair, watch, now_ms) if pair else self._unwatched(key, watch, now_ms)
             if decision is not None:
                 due.append(decision)
             elif not watch.standing.active:
@@ -180,15 +181,20 @@ class Judge:
         rule = self._rules.rules.get(key[0])
         return (_CAUSES_FIRST.index(rule.about) if rule else len(_CAUSES_FIRST), key)
 
-    def _decide(self, pair: Pair, watch: _Watch, active: Collection[Key], now_ms: int) -> Decision | None:
+    def _hold_back(self, active: Collection[Key], now_ms: int) -> None:
+        """Notes what a problem above explains, also where nothing shows yet: it may show just when that is over."""
+        if not any(self._rules.rules[rule].about != "subject" for rule, _ in active):
+            return
+        for key, pair in self._pairs.items():
+            if explanation(self._farm, pair.rule.rule, pair.subject, self._rules.rules, active):
+                self._watches.setdefault(key, _Watch()).held_ms = now_ms
+
+    def _decide(self, pair: Pair, watch: _Watch, now_ms: int) -> Decision | None:
         says = truths(pair.rule, self._known.values(pair, now_ms))
         verdict = settle(pair.pace, watch.standing, says, now_ms)
-        if watch.standing.onset_ms is None:
-            if explanation(self._farm, pair.rule.rule, pair.subject, self._rules.rules, active):
-                watch.held_ms = now_ms
-                return None
-            if now_ms - watch.held_ms < pair.pace.for_ms:
-                return None
+        held = watch.held_ms == now_ms or now_ms - watch.held_ms < pair.pace.for_ms
+        if watch.standing.onset_ms is None and held:
+            return None
         if verdict is not None:
             return self._decision(_KINDS[verdict.kind], pair, watch.standing, verdict, now_ms)
         newer = watch.last_ms > watch.touched_at_ms and now_ms - watch.touched_ms >= TOUCH_EVERY_MS

@@ -25,7 +25,8 @@ NO_DATA: Final = "no-data"
 MIN_SILENCE_MS: Final = 10_000
 """A device polled every second may be late by so much."""
 STREAM_GAP_MS: Final = 120_000
-"""A gateway that sent nothing for so long begins anew: its devices are not silent for what was before."""
+"""A gateway that sent nothing for so long, or for three polls of its slowest device, begins anew: its devices are not
+silent for what was before."""
 UNKNOWN_GATEWAY_SILENT_MS: Final = 300_000
 STATE_GOOD_FOR_MS: Final = 1_500_000
 """A state is said again every 10 min; one that was missed twice says nothing any more."""
@@ -48,11 +49,12 @@ class Seen:
         self._streams: dict[str, _Stream] = {}
         self._devices: dict[str, FarmDevice | None] = {}  # by subject; a cache of the farm's answers
         self._device_ms: dict[str, int] = {}
+        self._gaps: dict[str, int] = {}
 
     def configure(self, farm: Farm) -> None:
         """Goes on with another state of the registry."""
         self._farm, self._devices = farm, {}
-        self._device_ms = {}
+        self._device_ms, self._gaps = {}, {}
         for series, (time_ms, _) in self._newest.items():
             self._note_device(series, time_ms)
 
@@ -76,7 +78,7 @@ class Seen:
         # A gateway's own state may be its will, whose time is the centre's.
         if gateway in self._farm.gateways and (series.subject, series.quantity) != (gateway, STATE):
             stream = self._streams.get(gateway)
-            if stream is None or time_ms - stream.newest_ms > STREAM_GAP_MS:
+            if stream is None or time_ms - stream.newest_ms > self._gap_ms(gateway):
                 self._streams[gateway] = _Stream(time_ms, time_ms)
             else:
                 stream.newest_ms = max(stream.newest_ms, time_ms)
@@ -157,10 +159,20 @@ class Seen:
             return self._gateway_silent_since(pair.subject, now_ms)
         device = self._farm.devices[pair.subject]
         stream = self._streams.get(device.gateway)
-        if stream is None or now_ms - stream.newest_ms > STREAM_GAP_MS or self._excused(device, now_ms):
+        if (
+            stream is None
+            or now_ms - stream.newest_ms > self._gap_ms(device.gateway)
+            or self._excused(device, now_ms)
+        ):
             return None
         since = max(self._device_ms.get(device.name, 0), stream.start_ms)
         return since if stream.newest_ms - since > _polls(device) else None
+
+    def _gap_ms(self, gateway: str) -> int:
+        if gateway not in self._gaps:
+            polls = [_polls(d) for d in self._farm.devices.values() if d.gateway == gateway]
+            self._gaps[gateway] = min(STREAM_GAP_MS, max(polls, default=STREAM_GAP_MS))
+        return self._gaps[gateway]
 
     def _excused(self, device: FarmDevice, now_ms: int) -> bool:
         """Whether the device or one of its subjects said why it has no values, not long ago."""

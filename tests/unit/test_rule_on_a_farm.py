@@ -356,6 +356,23 @@ def test_after_a_long_gap_of_its_link_the_slower_devices_are_not_blamed() -> Non
     assert barn.log == []
 
 
+def test_the_first_device_that_speaks_after_a_power_cut_does_not_blame_the_others() -> None:
+    fast = {n: device(n, "barn", every_s=1) for n in FARM.devices}
+    farm = Farm(SITE, FARM.gateways, fast, FARM.placed)
+    barn = healthy(Barn(farm, {"device.silent": {"for": "12s"}, "gateway.silent": {"for": "5s"}}))
+    barn.run(MIN)
+    polled, barn.polled = barn.polled, {}
+    barn.say("gw-1", "state", "offline")
+    barn.run(22 * S)
+    barn.say("gw-1", "state", "online")
+    barn.run(S)
+    barn.say("tank-1", "milk_temperature", 4.0)
+    barn.run(3 * S)
+    barn.polled = polled
+    barn.run(MIN)
+    assert {rule for _, _, rule, _ in barn.log} == {"gateway.silent"}
+
+
 def test_an_unplugged_probe_is_a_fault_of_the_sensor_and_not_of_its_value() -> None:
     barn = healthy(Barn())
     barn.run(MIN)
