@@ -53,6 +53,7 @@ def scene(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
         with scene.process:
             yield scene
         scene.collector.close()
+        assert "xception" not in scene.process.log(), scene.process.log()[-3000:]
     cable.close()
 
 
