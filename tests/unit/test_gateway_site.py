@@ -62,7 +62,7 @@ def test_each_wrong_node_is_told_with_its_place(tmp_path: Path) -> None:
     )
     assert _problems(tmp_path, text) == [
         "gateway.yaml:3:1: mqtt: no tls: allowed only to this machine itself, and '192.0.2.1' is another one",
-        "gateway.yaml:5:3: buses.barn: has no kind of bus; did you mean 'rtu'?; expected one of rtu, tcp, nmea",
+        f"gateway.yaml:5:3: buses.barn: has no kind of bus; did you mean 'rtu'?; expected one of {', '.join(drivers())}",
         "gateway.yaml:9:29: buses.tank.rtu.baud: '9600' is not accepted; expected a valid integer",
         "gateway.yaml:11:9: buses.tank.devices[0].every: is missing",
         (
