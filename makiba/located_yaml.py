@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, PlainSerializer, RootModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, PlainSerializer, RootModel, Tag, ValidationError
 
 from makiba.words import nearest
 
@@ -252,7 +252,22 @@ def _models(kind: Any) -> list[type[BaseModel]]:
     return [k for k in _unwrap(kind) if isinstance(k, type) and issubclass(k, BaseModel)]
 
 
+def _tagged(kind: Any, tag: str | int) -> list[Any]:
+    """The member of a union that pydantic chose by `tag`."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        inner, *marks = get_args(kind)
+        if any(isinstance(mark, Tag) and mark.tag == tag for mark in marks):
+            return [inner]
+        return _tagged(inner, tag)
+    if origin in (Union, types.UnionType):
+        return [k for arg in get_args(kind) for k in _tagged(arg, tag)]
+    return []
+
+
 def _inside(kind: Any, part: str | int) -> list[Any]:
+    if chosen := _tagged(kind, part):
+        return chosen
     found: list[Any] = []
     for k in _unwrap(kind):
         origin, args = get_origin(k), get_args(k)
