@@ -43,10 +43,10 @@ class Recorder:
         self._keep = keep
         self._states: dict[str, tuple[Series, str, int]] = {}
 
-    def record(self, values: Iterable[tuple[Series, Value]], states: Mapping[str, str]) -> None:
-        """One poll: its values and the states of its subjects, all measured now."""
+    def record(self, values: Iterable[tuple[Series, Value]], states: Mapping[str, str], *, ago_ms: int = 0) -> None:
+        """One poll: its values, measured `ago_ms` before now, and the states of its subjects, which are now's."""
         now_ms = self._clock.now_ms()
-        readings = [Reading(series, now_ms, value) for series, value in values]
+        readings = [Reading(series, now_ms - ago_ms, value) for series, value in values]
         for subject, state in states.items():
             known = self._states.get(subject)
             if known is None:

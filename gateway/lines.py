@@ -1,0 +1,48 @@
+"""Lines of text out of a byte stream. Pure.
+
+A line ends with CR, LF or both. Any split of the stream gives the same lines. A line longer than `longest` is dropped
+whole and counted, so that noise without an end costs no memory and no more than one line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_ENDS = b"\r\n"
+
+
+@dataclass(slots=True)
+class LineSplitter:
+    """Feed bytes, get lines without their end; empty ones are left out. `damaged` counts dropped lines."""
+
+    longest: int = 128
+    damaged: int = 0
+    _buffer: bytearray = field(default_factory=bytearray)
+    _too_long: bool = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        found: list[bytes] = []
+        for byte in data:
+            if byte not in _ENDS:
+                if len(self._buffer) < self.longest:
+                    self._buffer.append(byte)
+                else:
+                    self._too_long = True
+                continue
+            if self._too_long:
+                self.damaged += 1
+            elif self._buffer:
+                found.append(bytes(self._buffer))
+            self._too_long = False
+            self._buffer.clear()
+        return found
+
+
+def without_control(line: bytes) -> bytes:
+    """`line` without the control and non-ASCII bytes at its two ends (STX, a break's zero, line noise)."""
+    start, end = 0, len(line)
+    while start < end and not 0x20 <= line[start] < 0x7F:
+        start += 1
+    while end > start and not 0x20 <= line[end - 1] < 0x7F:
+        end -= 1
+    return line[start:end]
