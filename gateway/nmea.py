@@ -2,7 +2,8 @@
 
 A sentence is `$` talker and formatter, fields, `*` and a checksum (exclusive or of what stands between `$` and `*`),
 CR LF. The parser eats any split of the stream and gives the same sentences; a sentence without or with a wrong
-checksum is counted, never used. Only the formatter (`MWV`) is looked at, not the talker (`WI`).
+checksum is counted, never used. The formatter (`MWV`) says what a sentence is; the talker (`WI`) counts only where a
+profile names it, because two instruments share a line.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ class Sentence:
     formatter: str
     fields: tuple[str, ...]
 
+    @property
+    def talker(self) -> str:
+        """`WI` of `WIMWV`."""
+        return self.fields[0][:-3]
+
 
 @dataclass(slots=True)
 class SentenceParser:
@@ -38,28 +44,37 @@ class SentenceParser:
 
     damaged: int = 0
     _buffer: bytearray = field(default_factory=bytearray)
+    _is_cut: bool = False
 
     def feed(self, data: bytes) -> list[Sentence]:
         self._buffer += data
         found: list[Sentence] = []
         while (end := self._buffer.find(b"\n")) >= 0:
+            self._keep_the_end(end)
+            end = self._buffer.find(b"\n")
             line = bytes(self._buffer[:end])
             del self._buffer[: end + 1]
             found += self._line(line)
-        if len(self._buffer) > LONGEST:
-            self._buffer.clear()
-            self.damaged += 1
+            self._is_cut = False
+        self._keep_the_end(len(self._buffer))
         return found
+
+    def _keep_the_end(self, length: int) -> None:
+        """A sentence may stand at the end of noise of any length; more than its own length is never needed."""
+        if length > LONGEST:
+            del self._buffer[: length - LONGEST]
+            self.damaged += not self._is_cut
+            self._is_cut = True
 
     def _line(self, line: bytes) -> Iterator[Sentence]:
         # What stands before the last `$` is the rest of a sentence that was cut off.
         start = line.rfind(b"$")
         if start < 0:
-            self.damaged += bool(line.strip())
+            self.damaged += bool(line.strip()) and not self._is_cut
             return
         sentence = parse_sentence(line[start:].rstrip(b"\r"))
         if sentence is None:
-            self.damaged += 1
+            self.damaged += not self._is_cut
         else:
             yield sentence
 
@@ -93,6 +108,7 @@ class SentenceField(Measured):
     """
 
     sentence: str = Field(pattern="^[A-Z]{3}$")
+    talker: Letters = Field(default=(), description="Only from these talkers (WI, II); empty: any")
     field: int | None = Field(default=None, ge=1, le=60)
     transducer: str | None = Field(default=None, description="Type letter of an XDR group")
     id: Letters = Field(default=(), description="Ids of an XDR group; empty: any")
@@ -123,8 +139,13 @@ class NmeaProfile(Profile):
         for index, value in enumerate(self.values):
             if (value.field is None) == (value.transducer is None):
                 yield ("values", index), "needs either 'field' or 'transducer'"
-            if value.transducer is not None and value.sentence != "XDR":
+            if value.transducer is None:
+                continue
+            if value.sentence != "XDR":
                 yield ("values", index, "transducer"), "transducers stand in XDR only"
+            for key in ("unit_field", "when", "unless", "good"):
+                if getattr(value, key):
+                    yield ("values", index, key), "means nothing for a transducer, which has its own unit and id"
 
 
 Extract = Callable[[Sentence], Outcome | None]
@@ -163,7 +184,10 @@ def extractor(value: SentenceField, quantity: Quantity) -> Extract:
                 return read(text, letter)
         return None
 
-    return from_xdr if value.transducer is not None else from_field
+    extract = from_xdr if value.transducer is not None else from_field
+    if not value.talker:
+        return extract
+    return lambda sentence: extract(sentence) if sentence.talker in value.talker else None
 
 
 def _at(fields: Sequence[str], place: int) -> str:
