@@ -23,6 +23,9 @@ from makiba.reading import Series
 
 log = logging.getLogger("makiba.gateway.lines")
 
+_ANSWER = 20
+"""Characters of an answer, about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asking:
@@ -59,9 +62,14 @@ class LineBus:
             yield ("devices", 1), f"a bus of kind {self.kind} has one device; {devices[0].name} (line {first}) is it"
 
     def loads(self, bus: Bus) -> tuple[Load, ...]:
-        """A port of its own is never busy."""
-        del bus
-        return ()
+        """Nothing for a device that talks by itself; a question and an answer otherwise."""
+        device = bus.devices[0]
+        asking = self.conversation(device).asking
+        if asking is None:
+            return ()
+        baud = bus.options.baud or device.profile.serial.baud
+        busy_s = (len(asking.command) + _ANSWER) * 10 / baud
+        return (Load(device.name, busy_s, asking.every_s, 1),)
 
     async def run(self, bus: Bus, recorder: Recorder) -> None:
         await _Talking(bus, self.conversation(bus.devices[0]), recorder).run()
