@@ -30,7 +30,7 @@ from gateway.schedule import (
     line_back_off_s,
     most_urgent,
 )
-from makiba.reading import Series
+from makiba.reading import Series, Value
 
 log = logging.getLogger("makiba.gateway.bus")
 
@@ -47,7 +47,7 @@ class Heard(Enum):
 class Poll:
     """One device polled: good values, the states of its subjects (its own name among them), how it ended."""
 
-    values: Sequence[tuple[Series, float]]
+    values: Sequence[tuple[Series, Value]]
     states: dict[str, str]
     heard: Heard
 

@@ -1,8 +1,9 @@
 """Words of a reply -> a value in the catalogue's unit, or why there is none. Pure.
 
 A decoder is built when the configuration is read, so that a wrong unit fails then. What comes out is either a number
-that can be true or the word of a state: `sentinel` (the device says 'no value'), `out-of-range` (raw outside what the
-device can give, or outside what the quantity can be) or `invalid` (not a number). Never a bad number.
+that can be true, a text, or the word of a state: `sentinel` (the device says 'no value'), `out-of-range` (raw outside
+what the device can give, or outside what the quantity can be) or `invalid` (not a number, an unknown enumeration,
+bytes that are no text). Never a bad number. What one value has to do with another is in `interpret.py`.
 
 Numbers are what the maker meant: raw integers are scaled in fractions and rounded once, so that 42 x 0.1 is 4.2; a
 float32 is taken as the shortest decimal that gives the same float32.
@@ -15,9 +16,10 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
+from gateway.places import WIDTHS, Place, Register
 from gateway.profile import Measured, exact
-from gateway.registers import Register
 from gateway.units import conversion
 from makiba.quantities import Quantity
 
@@ -29,6 +31,16 @@ Words = Sequence[int]
 Outcome = float | str
 """A value in the catalogue's unit, or the word of a state."""
 
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that was read, told apart from the word of a state."""
+
+    text: str
+
+
+Found = Outcome | Text
+
 _FORMATS = {
     "int16": ">h", "uint16": ">H", "int32": ">i", "uint32": ">I", "int64": ">q", "uint64": ">Q",
     "float32": ">f", "float64": ">d",
@@ -37,19 +49,22 @@ _FORMATS = {
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """From the words of one register, `words[at:at + width]`, to an outcome."""
+    """From the words of one register, `words[at:at + width]`, to what was found."""
 
     width: int
-    raw: Callable[[Words], float]
-    judge: Callable[[float], Outcome]
+    raw: Callable[[Words], Any]
+    judge: Callable[[Any], Found]
 
-    def decode(self, words: Words, at: int = 0) -> Outcome:
+    def decode(self, words: Words, at: int = 0) -> Found:
         return self.judge(self.raw(words[at : at + self.width]))
 
 
 def decoder(register: Register, quantity: Quantity) -> Decoder:
     """The decoder of `register` when it measures `quantity`; `ValueError` when the units do not fit."""
-    return Decoder(register.width, _raw(register), judge_raw(register, quantity))
+    if register.type == "ascii":
+        return Decoder(register.width, _characters(register), _judge_text)
+    judge = _judge_word(register) if register.words else judge_raw(register, quantity)
+    return Decoder(register.width, raw_number(register), judge)
 
 
 def judge_raw(measured: Measured, quantity: Quantity) -> Callable[[float], Outcome]:
@@ -92,28 +107,60 @@ def _scaling(factor: Fraction, offset: Fraction) -> Callable[[float], float]:
     return scaled
 
 
-def _raw(register: Register) -> Callable[[Words], float]:
-    if register.type == "bit":
-        return lambda words: int(words[0])
-    swap_words, swap_bytes = register.word_order == "little", register.byte_order == "little"
-    fmt = struct.Struct(_FORMATS[register.type])
-    shape = struct.Struct(f">{register.width}H")
-    swapped = struct.Struct(f"<{register.width}H")
-
-    def plain(words: Words) -> float:
-        ordered = words[::-1] if swap_words else words
-        (value,) = fmt.unpack((swapped if swap_bytes else shape).pack(*ordered))
-        return value  # type: ignore[no-any-return]
-
-    if register.sign == "from-10000":
+def raw_number(place: Place) -> Callable[[Words], float]:
+    """The raw number that stands in the words of `place`; NaN and infinities as they are."""
+    plain = _plain(place)
+    if place.sign == "from-10000":
         return lambda words: raw if (raw := plain(words)) < 10000 else 10000 - raw
-    if register.type == "uint16" and not swap_bytes:
-        return lambda words: words[0]
-    if register.type == "int16" and not swap_bytes:
-        return lambda words: words[0] - 0x10000 if words[0] & 0x8000 else words[0]
-    if register.type == "float32":
+    if place.sign == "sign-magnitude":
+        top = 1 << 16 * WIDTHS[place.type] - 1
+        return lambda words: raw if (raw := plain(words)) < top else top - raw
+    if place.counted_bits is not None:
+        return _masked(plain, place.counted_bits)
+    if place.type == "float32":
         return lambda words: shortest(plain(words))
     return plain
+
+
+def _masked(plain: Callable[[Words], Any], bits: int) -> Callable[[Words], float]:
+    down = (bits & -bits).bit_length() - 1
+    return lambda words: (plain(words) & bits) >> down
+
+
+def _plain(place: Place) -> Callable[[Words], Any]:
+    if place.type == "bit":
+        return lambda words: int(words[0])
+    swap_words, swap_bytes = place.word_order == "little", place.byte_order == "little"
+    if place.type == "uint16" and not swap_bytes:
+        return lambda words: words[0]
+    if place.type == "int16" and not swap_bytes:
+        return lambda words: words[0] - 0x10000 if words[0] & 0x8000 else words[0]
+    unpack = struct.Struct(_FORMATS[place.type]).unpack
+    pack = struct.Struct(f"{'<' if swap_bytes else '>'}{place.width}H").pack
+    if swap_words:
+        return lambda words: unpack(pack(*words[::-1]))[0]
+    return lambda words: unpack(pack(*words))[0]
+
+
+def _characters(place: Place) -> Callable[[Words], bytes]:
+    pack = struct.Struct(f"{'<' if place.byte_order == 'little' else '>'}{place.width}H").pack
+    if place.word_order == "little":
+        return lambda words: pack(*words[::-1])
+    return lambda words: pack(*words)
+
+
+def _judge_text(raw: bytes) -> Found:
+    """Printable ASCII up to the first NUL, without the spaces around it."""
+    text = raw.split(b"\0", 1)[0].strip()
+    if not text:
+        return SENTINEL
+    return Text(text.decode("ascii")) if all(0x20 <= byte < 0x7F for byte in text) else INVALID
+
+
+def _judge_word(register: Register) -> Callable[[float], Found]:
+    texts = {raw: Text(word) for raw, word in register.words.items()}
+    sentinels = frozenset(register.sentinels)
+    return lambda raw: SENTINEL if raw in sentinels else texts.get(int(raw), INVALID)
 
 
 def shortest(value: float) -> float:

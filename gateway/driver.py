@@ -11,14 +11,16 @@ on: bus and devices have passed every check; the recorder never raises and never
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gateway.profile import ChannelName, Profile, QuantityName, Strict
+from gateway.constants import ConstantValue, Given
+from gateway.decode import Text
+from gateway.profile import ChannelName, ConstantName, Profile, QuantityName, Strict, UnitName
 from gateway.record import Recorder
 from makiba.located_yaml import Duration
 from makiba.quantities import Quantity
@@ -37,9 +39,10 @@ Every = Annotated[Duration, AfterValidator(_long_enough)]
 
 
 class ChannelUse(Strict):
-    """What a free channel measures."""
+    """What a free channel measures, and in which unit where the profile leaves that open."""
 
     quantity: QuantityName
+    unit: UnitName | None = None
 
 
 def _short_form(given: Any) -> Any:
@@ -54,6 +57,9 @@ class DeviceOptions(Strict):
     channels: dict[ChannelName, Annotated[ChannelUse, BeforeValidator(_short_form)]] = Field(
         default={}, description="What each free channel of the profile measures; others are not read"
     )
+    constants: dict[ConstantName, Given] = Field(
+        default={}, description="What the profile asks of the site, such as the height that a sensor hangs at"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ class Point:
     index: int
     series: Series
     quantity: Quantity
+    unit: str | None = None
+    """The unit that the gateway file gives, where the profile leaves it open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,7 @@ class Device:
     profile: Any  # the driver's own model
     options: Any  # the driver's own model
     points: tuple[Point, ...]
+    constants: Mapping[str, ConstantValue] = field(default_factory=dict)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -106,7 +115,7 @@ class Explained:
     """One device read once: what went over the wire, and what each value came out as."""
 
     frames: tuple[str, ...]
-    values: tuple[tuple[Point, str, float | str | None], ...]
+    values: tuple[tuple[Point, str, float | str | Text | None], ...]
     state: str
 
 

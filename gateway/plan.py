@@ -9,8 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from gateway.registers import Register
+
+class Spot(Protocol):
+    """Something to read: `width` registers or bits of `table` from the protocol address `address`."""
+
+    @property
+    def table(self) -> str: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
 
 MAX_BITS = 2000
 """Most coils or discrete inputs in one read (Modbus application protocol 1.1b3, section 6.1)."""
@@ -23,6 +34,8 @@ class Limits:
     max_registers: int = 125
     max_gap: int = 0
     unreadable: tuple[tuple[int, int], ...] = ()
+    one_value: bool = False
+    """A read may cover one value only; values at the very same place share theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,7 @@ class Read:
     items: tuple[tuple[int, int], ...]
 
 
-def plan_reads(registers: Sequence[Register], limits: Limits) -> tuple[Read, ...]:
+def plan_reads(registers: Sequence[Spot], limits: Limits) -> tuple[Read, ...]:
     """The reads, by table and rising address."""
     reads: list[Read] = []
     for table in ("coil", "discrete", "holding", "input"):
@@ -60,6 +73,7 @@ def _plan_table(table: str, spans: Iterable[tuple[int, int, int]], most: int, li
             max(past, end) - held[0][0] <= most
             and first - end <= limits.max_gap
             and not _blocked(end, first, limits.unreadable)
+            and (not limits.one_value or (first, past) == held[0][:2])
         ):
             reads.append(_read(table, held, end))
             held = []

@@ -2,7 +2,8 @@
 
 This module has what the profiles of all drivers share; what is special to a protocol (registers, sentences)
 is a subclass that the driver brings. A profile is one YAML file in `firmware_configs/devices`, its name is the
-file's. Unknown keys are refused and every error is a place.
+file's. Unknown keys are refused, every error is a place, and all of them are told in one pass: what a wrong node
+leaves intact is checked too.
 
 A profile carries a mark of trust and its source, because a register map that nobody has seen answering is a guess:
 `verified` was read in the maker's document or on a device, `known` is widely known and not re-read, `proposed`
@@ -11,16 +12,17 @@ is ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 
+from gateway.partial import all_problems
 from gateway.units import conversion, known_units, units_for
-from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located
+from makiba.located_yaml import ConfigErrors, Duration, Located, Path_, Problem, load_located
 from makiba.quantities import catalogue
 from makiba.words import nearest
 
@@ -38,9 +40,8 @@ def _known_quantity(name: str) -> str:
 
 
 def _known_unit(unit: str) -> str:
-    primaries = {q.unit for q in catalogue().values() if q.unit}
-    if unit not in primaries | known_units():
-        raise ValueError(f"unit {unit!r} is not known{nearest(unit, sorted(primaries | known_units()))}")
+    if unit not in _all_units():
+        raise ValueError(f"unit {unit!r} is not known{nearest(unit, sorted(_all_units()))}")
     return unit
 
 
@@ -50,9 +51,24 @@ def _in_order(pair: list[float]) -> list[float]:
     return pair
 
 
-QuantityName = Annotated[str, AfterValidator(_known_quantity)]
-UnitName = Annotated[str, AfterValidator(_known_unit)]
+class _Words:
+    """Lists the words that are known in the JSON Schema, so that an editor offers them."""
+
+    def __init__(self, words: Callable[[], Iterable[str]]) -> None:
+        self._words = words
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(core), "enum": sorted(self._words())}
+
+
+def _all_units() -> frozenset[str]:
+    return frozenset(q.unit for q in catalogue().values() if q.unit) | known_units()
+
+
+QuantityName = Annotated[str, AfterValidator(_known_quantity), _Words(catalogue)]
+UnitName = Annotated[str, AfterValidator(_known_unit), _Words(_all_units)]
 ChannelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+ConstantName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Pair = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
 
 
@@ -71,11 +87,10 @@ class Source(Strict):
     note: str = ""
 
 
-class Measured(Strict):
-    """One value that an instrument gives; the base of a register and of a sentence's field.
+class Valued(Strict):
+    """One value that a device gives, however it comes about.
 
-    value in `unit` = raw * scale + offset. Without `quantity` the channel is free: the gateway file says what it
-    measures.
+    Without `quantity` the channel is free: the gateway file says what it measures.
     """
 
     quantity: QuantityName | None = None
@@ -83,10 +98,35 @@ class Measured(Strict):
     unit: UnitName | None = Field(
         default=None, description="Unit that the instrument gives; default: the catalogue's"
     )
+
+
+class Measured(Valued):
+    """A value that comes over the wire; the base of a register and of a sentence's field.
+
+    value in `unit` = raw * scale + offset.
+    """
+
+    ask_unit: bool = Field(
+        default=False, description="The unit differs from one instrument to the next; the gateway file says it"
+    )
     scale: float = 1.0
     offset: float = 0.0
     sentinels: tuple[float, ...] = Field(default=(), strict=False, description="Raw values that mean 'no value'")
     valid_raw: Pair | None = Field(default=None, description="Raw values outside are no measurements")
+
+
+class Constant(Strict):
+    """What only the site knows, such as the height a sensor hangs at. The gateway file gives it per device."""
+
+    names: Names
+    kind: Literal["number", "table"] = Field(
+        default="number", description="table: pairs [value, what it means], rising, interpolated in between"
+    )
+    unit: UnitName | None = Field(default=None, description="Of the number, or of a table's first column")
+    to_unit: UnitName | None = Field(default=None, description="Of a table's second column")
+    default: float | None = None
+    required: bool = False
+    bounds: Pair | None = Field(default=None, description="Numbers outside are refused, in `unit`")
 
 
 class Serial(Strict):
@@ -109,33 +149,51 @@ class Profile(Strict):
         default=timedelta(seconds=1), description="How long a reply, or the next sentence, may take"
     )
 
-    def measured(self) -> Iterator[tuple[tuple[str | int, ...], Measured]]:
+    def measured(self) -> Iterator[tuple[Path_, Valued]]:
         """Each value with its path in the file."""
         raise NotImplementedError
 
-    def problems(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def site_constants(self) -> Mapping[str, Constant]:
+        """What the gateway file may or has to say of each such device."""
+        return {}
+
+    def constants_of(self, index: int) -> frozenset[str]:
+        """The constants without which the value at `index` of `measured` cannot be told."""
+        del index
+        return frozenset()
+
+    def problems(self) -> Iterator[tuple[Path_, str]]:
         """What is wrong across fields; a driver adds its own checks."""
-        seen: dict[tuple[str | None, str | None], tuple[str | int, ...]] = {}
+        seen: set[tuple[str | None, str | None]] = set()
         for path, value in self.measured():
+            yield from _value_problems(path, value)
             if value.quantity is None:
-                if value.channel is None:
-                    yield path, "has neither a quantity nor a channel; a free channel needs a name"
-                if value.unit is None:
-                    yield path, "has no quantity, so that it needs a unit"
                 continue
-            word = catalogue()[value.quantity]
-            if word.kind != "text" and conversion(value.unit, word.unit) is None:
-                units = ", ".join(units_for(word.unit)) or "none"
-                yield (*path, "unit"), f"{value.unit!r} is no unit of {value.quantity}; expected one of {units}"
-            if value.scale == 0:
-                yield (*path, "scale"), "is 0, so that every value would be the same"
             if not self.repeats_series() and (value.channel, value.quantity) in seen:
                 yield path, f"{value.quantity} of channel {value.channel or '(none)'} stands twice"
-            seen[value.channel, value.quantity] = path
+            seen.add((value.channel, value.quantity))
 
     def repeats_series(self) -> bool:
         """Whether several entries may feed one series (sentences that say the same thing)."""
         return False
+
+
+def _value_problems(path: Path_, value: Valued) -> Iterator[tuple[Path_, str]]:
+    asks = isinstance(value, Measured) and value.ask_unit
+    if isinstance(value, Measured) and value.scale == 0:
+        yield (*path, "scale"), "is 0, so that every value would be the same"
+    if value.quantity is None:
+        if value.channel is None:
+            yield path, "has neither a quantity nor a channel; a free channel needs a name"
+        if value.unit is None and not asks:
+            yield path, "has no quantity, so that it needs a unit"
+    else:
+        word = catalogue()[value.quantity]
+        if word.kind != "text" and conversion(value.unit, word.unit) is None:
+            units = ", ".join(units_for(word.unit)) or "none"
+            yield (*path, "unit"), f"{value.unit!r} is no unit of {value.quantity}; expected one of {units}"
+    if asks and (value.quantity or value.unit):
+        yield (*path, "ask_unit"), "is for a free channel without a unit"
 
 
 class LoadedProfile(Strict):
@@ -155,19 +213,31 @@ def exact(number: float) -> Fraction:
 def load_profile(file: Path, models: Mapping[str, type[Profile]]) -> LoadedProfile:
     """The profile in `file`, checked against the model of its driver; `ConfigErrors` otherwise."""
     located = load_located(file)
+    return check_profile(located, file.stem, models)
+
+
+def check_profile(located: Located, name: str, models: Mapping[str, type[Profile]]) -> LoadedProfile:
+    """The same for a file that was read."""
     driver: Any = located.value(("driver",))
-    if driver is None:
-        raise ConfigErrors([located.problem((), f"driver: is missing; expected one of {', '.join(sorted(models))}")])
-    model = models.get(str(driver))
-    if model is None:
-        hint = nearest(str(driver), models)
-        message = f"{driver!r} is unknown{hint}; expected one of {', '.join(sorted(models))}"
-        raise ConfigErrors([located.problem(("driver",), message)])
-    profile = located.validate(model)
-    problems: list[Problem] = [located.problem(path, message) for path, message in profile.problems()]
+    known = ", ".join(sorted(models))
+    problems: list[Problem] = []
+    if str(driver) not in models:
+        missing = driver is None
+        told = "driver: is missing" if missing else f"{driver!r} is unknown{nearest(str(driver), models)}"
+        problems.append(located.problem(() if missing else ("driver",), f"{told}; expected one of {known}"))
+    model = models.get(str(driver)) or _likeliest(located.data, models)
+    found = all_problems(located, model, lambda profile: profile.problems())
+    # A driver that was guessed must not be told as the file's own fault twice.
+    problems += [p for p in found if not (problems and p.path == "driver")]
     if problems:
         raise ConfigErrors(problems)
-    return LoadedProfile(name=file.stem, profile=profile, located=located)
+    return LoadedProfile(name=name, profile=located.validate(model), located=located)
+
+
+def _likeliest(data: Any, models: Mapping[str, type[Profile]]) -> type[Profile]:
+    """The model that shares most keys with a file whose driver is not known."""
+    keys = set(data) if isinstance(data, dict) else set()
+    return max((models[name] for name in sorted(models)), key=lambda m: len(keys & set(m.model_fields)))
 
 
 class ProfileShelf:

@@ -15,8 +15,9 @@ from typing import Annotated, Any, Union
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, create_model
 
-from gateway.driver import Bus, Device, Driver, Point
-from gateway.profile import LoadedProfile, Profile, ProfileShelf, Strict
+from gateway.constants import ConstantValue, constants_for
+from gateway.driver import Bus, ChannelUse, Device, Driver, Point
+from gateway.profile import LoadedProfile, Measured, Profile, ProfileShelf, Strict, Valued
 from gateway.units import conversion, units_for
 from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located
 from makiba.mqtt import MqttOptions, TlsOptions
@@ -200,26 +201,42 @@ class _Second:
                     (*here, "channels", channel),
                     f"{loaded.name} has no free channel {channel!r}" + (nearest(channel, free) or known),
                 )
-        points = tuple(self._points(here, options, loaded))
+        constants = self._constants(here, options, loaded)
+        points = tuple(self._points(here, options, loaded, constants))
         if not points and free:
             self._say(here, f"none of the channels of {loaded.name} is used; list them under 'channels'")
-        return Device(options.name, loaded.name, loaded.profile, options, points)
+        return Device(options.name, loaded.name, loaded.profile, options, points, constants)
 
-    def _points(self, here: tuple[str | int, ...], options: Any, loaded: LoadedProfile) -> Iterator[Point]:
+    def _constants(
+        self, here: tuple[str | int, ...], options: Any, loaded: LoadedProfile
+    ) -> Mapping[str, ConstantValue]:
+        found: dict[str, ConstantValue] = {}
+        for name, value in constants_for(loaded.profile.site_constants(), options.constants, loaded.name):
+            if isinstance(value, ValueError):
+                self._say((*here, "constants", name), str(value))
+            else:
+                found[name] = value
+        return found
+
+    def _points(
+        self,
+        here: tuple[str | int, ...],
+        options: Any,
+        loaded: LoadedProfile,
+        constants: Mapping[str, ConstantValue],
+    ) -> Iterator[Point]:
         for index, (_, measured) in enumerate(loaded.profile.measured()):
-            name = measured.quantity
+            if loaded.profile.constants_of(index) - constants.keys():
+                continue  # the site does not say what it needs
+            name, unit = measured.quantity, None
             if name is None:
                 use = options.channels.get(measured.channel)
                 if use is None:
                     continue
-                name = use.quantity
-                word = catalogue()[name]
-                if conversion(measured.unit, word.unit) is None or word.kind == "text":
-                    self._say(
-                        (*here, "channels", str(measured.channel)),
-                        f"{name} cannot come from {loaded.name}, which gives {measured.unit!r}; "
-                        f"expected a unit of {', '.join(units_for(word.unit)) or 'none'}",
-                    )
+                name, unit = use.quantity, use.unit
+                problem = _channel_problem(use, measured, loaded.name)
+                if problem:
+                    self._say((*here, "channels", str(measured.channel)), problem)
                     continue
             subject = f"{options.name}.{measured.channel}" if measured.channel else options.name
             try:
@@ -227,4 +244,19 @@ class _Second:
             except ValueError as error:
                 self._say((*here, "name"), str(error))
                 continue
-            yield Point(index, series, catalogue()[name])
+            yield Point(index, series, catalogue()[name], unit)
+
+
+def _channel_problem(use: ChannelUse, measured: Valued, profile: str) -> str | None:
+    """Why a free channel cannot be used like that."""
+    word = catalogue()[use.quantity]
+    expected = f"expected a unit of {', '.join(units_for(word.unit)) or 'none'}"
+    asks = isinstance(measured, Measured) and measured.ask_unit
+    if asks and use.unit is None:
+        return f"needs the unit that the instrument shows, as {{quantity: {use.quantity}, unit: …}}; {expected}"
+    if use.unit is not None and not asks:
+        return f"{profile} gives {measured.unit!r}; leave 'unit' out"
+    unit = use.unit if asks else measured.unit
+    if conversion(unit, word.unit) is None or word.kind == "text":
+        return f"{use.quantity} cannot come from {profile}, which gives {unit!r}; {expected}"
+    return None

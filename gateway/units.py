@@ -24,6 +24,8 @@ _TABLE: Final[tuple[tuple[str, str, Fraction, Fraction], ...]] = tuple(
         ("%", "%RH", 1, 0),
         ("ppm", "/", "1/1000000", 0),
         ("ppb", "/", "1/1000000000", 0),
+        ("mg/kg", "/", "1/1000000", 0),
+        ("mg/L", "kg/m3", "1/1000", 0),
         ("deg", "rad", _DEGREE, 0),
         ("degF", "Cel", "5/9", "-160/9"),
         ("K", "Cel", 1, "-273.15"),
@@ -37,6 +39,8 @@ _TABLE: Final[tuple[tuple[str, str, Fraction, Fraction], ...]] = tuple(
         ("Wh", "J", 3600, 0),
         ("kWh", "J", 3600000, 0),
         ("kVA", "VA", 1000, 0),
+        ("kvar", "var", 1000, 0),
+        ("kvarh", "vars", 3600000, 0),
         ("mV", "V", "1/1000", 0),
         ("mA", "A", "1/1000", 0),
         ("mm", "m", "1/1000", 0),
@@ -73,6 +77,18 @@ def conversion(given: str | None, primary: str | None) -> Conversion | None:
     for unit, target, factor, offset in _TABLE:
         if unit == given and target == primary:
             return Conversion(factor, offset)
+    return None
+
+
+def convert(value: float, given: str | None, wanted: str | None) -> float | None:
+    """`value` in `given` as a value in `wanted`; None when the two do not measure the same thing."""
+    if given == wanted:
+        return value
+    for target in {wanted, *(t for unit, t, _, _ in _TABLE if unit == wanted)}:
+        one, two = conversion(given, target), conversion(wanted, target)
+        if one is not None and two is not None and given is not None and wanted is not None:
+            exact = Fraction(repr(value)) * one.factor + one.offset
+            return float((exact - two.offset) / two.factor)
     return None
 
 

@@ -26,13 +26,15 @@ from pymodbus.client.base import ModbusBaseClient
 from pymodbus.pdu import ModbusPDU
 
 from gateway.bus import Heard, Poll
-from gateway.decode import Decoder, decoder
+from gateway.decode import Text
 from gateway.driver import Bus, Device, Explained, Point
-from gateway.drivers.modbus import reads_of, serial_settings
+from gateway.drivers.modbus import serial_settings
+from gateway.interpret import Interpreter, interpreter
+from gateway.places import FUNCTION_CODES, Derived, Register
 from gateway.plan import Read
 from gateway.record import OK, worst
-from gateway.registers import FUNCTION_CODES, ModbusProfile
-from makiba.reading import Series
+from gateway.registers import ModbusProfile
+from makiba.reading import Series, Value
 
 DRAIN_S = 0.05
 DRAIN_AT_MOST_S = 1.0
@@ -46,37 +48,25 @@ logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A device made ready: each read with its decoders and their places in the reply."""
+    """A device made ready."""
 
     name: str
     unit_id: int
     timeout_s: float
     pause_s: float
-    reads: tuple[tuple[Read, tuple[tuple[Point, Decoder, int], ...]], ...]
+    interpreter: Interpreter
     other_subjects: tuple[str, ...]
 
 
 def _compile(device: Device) -> _Compiled:
     profile: ModbusProfile = device.profile
-    reads = tuple(
-        (
-            read,
-            tuple(
-                (point, decoder(profile.registers[point.index], point.quantity), at)
-                for item, at in read.items
-                for point in (device.points[item],)
-            ),
-        )
-        for read in reads_of(device)
-    )
-    others = tuple(s for s in device.subjects if s != device.name)
     return _Compiled(
         device.name,
         device.options.unit_id,
         profile.timeout.total_seconds(),
         profile.pause.total_seconds(),
-        reads,
-        others,
+        interpreter(device),
+        tuple(s for s in device.subjects if s != device.name),
     )
 
 
@@ -149,24 +139,25 @@ class ModbusLine:
 
     async def poll(self, index: int) -> Poll:
         device = self._devices[index]
-        values: list[tuple[Series, float]] = []
+        replies: list[Sequence[int] | None] = [None] * len(device.interpreter.reads)
         states: dict[str, list[str]] = {device.name: [OK], **{s: [] for s in device.other_subjects}}
         heard = Heard.ANSWER
-        for read, decoders in device.reads:
+        for place, read in enumerate(device.interpreter.reads):
             reply, heard = await self._transact(device, read)
-            if isinstance(reply, str):
-                states[device.name].append(reply)
-                if heard is not Heard.ANSWER:
-                    break
+            if not isinstance(reply, str):
+                replies[place] = reply
                 continue
-            for point, decode, at in decoders:
-                outcome = decode.decode(reply, at)
-                subject = point.series.subject
-                if isinstance(outcome, str):
-                    states[subject].append(outcome)
-                else:
-                    states[subject].append(OK)
-                    values.append((point.series, outcome))
+            states[device.name].append(reply)
+            if heard is not Heard.ANSWER:
+                break
+        values: list[tuple[Series, Value]] = []
+        for point, found in zip(device.interpreter.points, device.interpreter.found(replies), strict=True):
+            if found is not None:
+                states[point.series.subject].append(found if isinstance(found, str) else OK)
+            if isinstance(found, Text):
+                values.append((point.series, found.text))
+            elif isinstance(found, (int, float)):
+                values.append((point.series, found))
         # A channel that was not read this time keeps its state: what is wrong is said of the device.
         return Poll(values, {subject: worst(s) for subject, s in states.items() if s}, heard)
 
@@ -247,14 +238,19 @@ async def explain(bus: Bus, device: Device) -> Explained:
     finally:
         line.close()
     values = dict(poll.values)
-    rows = tuple(
-        (point, _register_text(device, point), values.get(point.series, poll.states.get(point.series.subject)))
-        for point in device.points
-    )
-    return Explained(tuple(frames), rows, poll.states.get(device.name, OK))
+    rows: list[tuple[Point, str, float | str | Text | None]] = []
+    for point in device.points:
+        value = values.get(point.series)
+        outcome = poll.states.get(point.series.subject) if value is None else value
+        rows.append((point, _register_text(device, point), Text(str(value)) if isinstance(value, str) else outcome))
+    return Explained(tuple(frames), tuple(rows), poll.states.get(device.name, OK))
 
 
 def _register_text(device: Device, point: Point) -> str:
     profile: ModbusProfile = device.profile
-    register = profile.registers[point.index]
-    return f"{register.table} {register.address} (0x{register.address:04x}) {register.type}"
+    value = profile.values()[point.index]
+    if isinstance(value, Derived):
+        return f"from {value.of}, {value.constant}"
+    assert isinstance(value, Register)
+    address = profile.address(value)
+    return f"{value.table} {address} (0x{address:04x}) {value.type}"

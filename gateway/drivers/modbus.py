@@ -13,7 +13,8 @@ from pydantic import Field
 
 from gateway.bus import PolledBus
 from gateway.driver import Bus, Device, DeviceOptions, Every, Explained, Load, Path_
-from gateway.plan import Limits, Read, plan_reads
+from gateway.interpret import interpreter
+from gateway.plan import Read
 from gateway.profile import Strict
 from gateway.record import Recorder
 from gateway.registers import ModbusProfile
@@ -53,14 +54,8 @@ class ModbusTcpDevice(DeviceOptions):
 
 
 def reads_of(device: Device) -> tuple[Read, ...]:
-    """The reads of one poll; their items count within `device.points`."""
-    profile: ModbusProfile = device.profile
-    limits = Limits(
-        profile.max_registers,
-        profile.max_gap,
-        tuple((int(first), int(last)) for first, last in profile.unreadable),
-    )
-    return plan_reads([profile.registers[p.index] for p in device.points], limits)
+    """The reads of one poll."""
+    return interpreter(device).reads
 
 
 class _Modbus:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.decode import decoder
+from gateway.places import WIDTHS, Register
 from gateway.plan import Limits, Read, plan_reads
-from gateway.registers import WIDTHS, Register
 from makiba.quantities import quantity
 
 TYPES = ["int16", "uint16", "int32", "uint32", "float32", "int64", "uint64", "float64"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.decode import decoder, shortest
-from gateway.registers import Register
+from gateway.places import Register
 from makiba.quantities import quantity
 
 

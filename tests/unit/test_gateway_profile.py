@@ -41,7 +41,7 @@ def test_every_error_is_a_place_and_all_are_told(tmp_path: Path) -> None:
     assert _problems(tmp_path, text) == [
         (
             "meter.yaml:5:37: registers[0].type: 'int61' is unknown; did you mean 'int16'?; expected 'int16',"
-            " 'uint16', 'int32', 'uint32', 'int64', 'uint64', 'float32', 'float64' or 'bit'"
+            " 'uint16', 'int32', 'uint32', 'int64', 'uint64', 'float32', 'float64', 'bit' or 'ascii'"
         ),
         "meter.yaml:6:6: registers[1].quantity: quantity 'curent' is not in the catalogue; did you mean 'current'?",
         "meter.yaml:6:24: registers[1].address: 70000 is not accepted; expected less than or equal to 65535",

@@ -98,7 +98,7 @@ def test_the_whole_file_is_checked_once_its_parts_are_right(tmp_path: Path) -> N
         "gateway.yaml:10:71: buses.barn.devices[2].channels.ch9: r4dcb08 has no free channel 'ch9'; did you mean 'ch8'?",
         (
             "gateway.yaml:10:89: buses.barn.devices[2].channels.ch1: ammonia cannot come from r4dcb08, which gives 'Cel';"
-            " expected a unit of /, %, /100, ppm, ppb"
+            " expected a unit of /, %, /100, ppm, ppb, mg/kg"
         ),
         "gateway.yaml:13:50: buses.mast.devices[1]: an nmea bus has one device, and m1 (line 13) is it",
     ]
