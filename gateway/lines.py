@@ -39,10 +39,8 @@ class LineSplitter:
 
 
 def without_control(line: bytes) -> bytes:
-    """`line` without the control and non-ASCII bytes at its two ends (STX, a break's zero, line noise)."""
-    start, end = 0, len(line)
-    while start < end and not 0x20 <= line[start] < 0x7F:
+    """`line` without what cannot begin a text: STX, the zero of a break, noise between two lines."""
+    start = 0
+    while start < len(line) and not 0x20 <= line[start] < 0x7F:
         start += 1
-    while end > start and not 0x20 <= line[end - 1] < 0x7F:
-        end -= 1
-    return line[start:end]
+    return line[start:]

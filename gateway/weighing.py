@@ -9,7 +9,7 @@ The rules:
 3. A tag belongs to a load when it was read during it, or at most `window_s` before it began, and it and the plateau
    are at most `window_s` apart. A tag belongs to one load only; the next needs it read again. A tag that is read
    after the load is the next one's, never the last one's; but an animal that was just weighed and is read again
-   within `window_s` with nothing on the scale is going, not coming, and is passed over.
+   within `window_s`, the scale having stood still at zero, is going and not coming, and is passed over.
 4. One animal at a time: two tags in one load give no weight (`two-tags`). No tag gives none either (`no-tag`); nor
    does a load without a plateau (`no-stable-weight`), an overloaded one (`overload`), or one of less than `least_kg`
    (`too-light`).
@@ -108,7 +108,7 @@ class Judged:
 
 def take_tag(state: State, code: str, now_s: float, rules: Rules) -> State:
     """A tag was read."""
-    if not state.loaded and any(c.code == code and now_s - c.at_s <= rules.window_s for c in state.counted):
+    if not state.loaded and any(_is_going(c, code, now_s, rules) for c in state.counted):
         return state
     kept = tuple(t for t in state.tags if state.loaded or now_s - t.last_s <= rules.window_s)
     known = next((t for t in kept if t.code == code), None)
@@ -142,6 +142,10 @@ def interrupt(state: State, now_s: float) -> tuple[State, Judged | None]:
     """The scale fell silent or a port was lost: nothing of a running load counts."""
     judged = Judged(INTERRUPTED, tuple(t.code for t in state.tags), None, now_s) if state.loaded else None
     return State(counted=state.counted), judged
+
+
+def _is_going(counted: Counted, code: str, now_s: float, rules: Rules) -> bool:
+    return counted.code == code and counted.zero_since and now_s - counted.at_s <= rules.window_s
 
 
 def _at_zero(counted: tuple[Counted, ...]) -> tuple[Counted, ...]:
