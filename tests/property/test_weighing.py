@@ -169,12 +169,13 @@ def test_a_second_tag_while_something_stands_there_never_leaves_a_weight(
         else:
             state, _ = take_weight(state, what, now_s, RULES)
     ended: list[Judged] = []
-    for what in [stable(120.0), "392000000000001", *[stable(120.0)] * 5, "392000000000002", ZERO, ZERO]:
+    load: list[str | Weight] = [stable(120.0), "392000000000001", *[stable(120.0)] * 5, "392000000000002", ZERO, ZERO]
+    for step in load:
         now_s += 0.5
-        if isinstance(what, str):
-            state = take_tag(state, what, now_s, RULES)
+        if isinstance(step, str):
+            state = take_tag(state, step, now_s, RULES)
         else:
-            state, judged = take_weight(state, what, now_s, RULES)
+            state, judged = take_weight(state, step, now_s, RULES)
             ended += [judged] if judged else []
     assert [j.result for j in ended] == ["two-tags"]
 
@@ -182,10 +183,10 @@ def test_a_second_tag_while_something_stands_there_never_leaves_a_weight(
 @given(EVENTS)
 def test_what_is_remembered_is_bounded(steps: list[tuple[float, str | Weight | None]]) -> None:
     state = State()
-    for now_s, what in timed(steps):
-        if isinstance(what, str):
-            state = take_tag(state, what, now_s, replace(RULES, window_s=1e9))
-        elif what is not None:
-            state, _ = take_weight(state, what, now_s, RULES)
+    for now_s, step in timed(steps):
+        if isinstance(step, str):
+            state = take_tag(state, step, now_s, replace(RULES, window_s=1e9))
+        elif step is not None:
+            state, _ = take_weight(state, step, now_s, RULES)
         assert len(state.tags) <= 4
         assert len({c.code for c in state.counted}) == len(state.counted)

@@ -13,6 +13,7 @@ from gateway.drivers import drivers
 from gateway.drivers.nmea import Listener
 from gateway.nmea import Sentence, SentenceParser, parse_sentence
 from gateway.site import load_gateway
+from makiba.located_yaml import ConfigErrors
 
 
 def framed(body: str) -> bytes:
@@ -108,3 +109,71 @@ def test_a_sentence_gives_its_values(listener: Listener, body: str, expected: di
     assert sentence
     got = {point.quantity.name: outcome for point, outcome in listener.outcomes(sentence)}
     assert got == {name: v if isinstance(v, str) else pytest.approx(v, rel=1e-12) for name, v in expected.items()}
+
+
+@given(
+    st.lists(st.one_of(st.just(framed("WIMWV,39,R,1.3,M,A")), st.binary(max_size=600)), max_size=6),
+    st.lists(st.integers(1, 400), max_size=12),
+)
+def test_noise_of_any_length_in_any_pieces_gives_the_same_sentences(pieces: list[bytes], cuts: list[int]) -> None:
+    stream = b"".join(pieces)
+    whole = SentenceParser()
+    expected = whole.feed(stream)
+    parser, found, at = SentenceParser(), [], 0
+    for cut in [*cuts, len(stream)]:
+        found += parser.feed(stream[at : at + cut])
+        at += cut
+    assert found == expected
+    assert all(s == Sentence("MWV", ("WIMWV", "39", "R", "1.3", "M", "A")) or s.fields for s in found)
+
+
+def test_a_sentence_at_the_end_of_a_long_noise_is_found_however_it_comes() -> None:
+    stream = b"\x00" * 300 + framed("WIMWV,39,R,1.3,M,A")
+    parser = SentenceParser()
+    assert [s.formatter for byte in stream for s in parser.feed(bytes((byte,)))] == ["MWV"]
+    assert parser.damaged == 1
+    assert len(SentenceParser().feed(stream)) == 1
+
+
+MAST = """\
+driver: nmea
+names: {ja: マスト, en: mast}
+source: {trust: proposed, document: made for this test}
+values:
+  - {sentence: MWV, talker: WI, field: 3, channel: top, quantity: wind_speed}
+  - {sentence: MWV, talker: [II, YX], field: 3, channel: low, quantity: wind_speed}
+"""
+
+
+def test_two_instruments_on_one_line_are_told_apart_by_their_talkers(tmp_path: Path) -> None:
+    (tmp_path / "two-masts.yaml").write_text(MAST, encoding="utf-8")
+    file = tmp_path / "gateway.yaml"
+    file.write_text(
+        "gateway: gw-1\nsite: s\nmqtt: {}\nprofiles: .\nbuses:\n  w:\n    nmea: {port: /dev/null}\n"
+        "    devices: [{name: mast, profile: two-masts}]\n",
+        encoding="utf-8",
+    )
+    both = Listener(load_gateway(file, drivers()).buses[0].devices[0])
+    parser = SentenceParser()
+    found = [
+        (point.series.subject, outcome)
+        for sentence in parser.feed(
+            framed("WIMWV,39,R,1.3,M,A") + framed("IIMWV,39,R,2.3,M,A") + framed("GPMWV,1,R,9,M,A")
+        )
+        for point, outcome in both.outcomes(sentence)
+    ]
+    assert found == [("mast.top", 1.3), ("mast.low", 2.3)]
+
+
+def test_what_means_nothing_for_a_transducer_is_told(tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text(
+        MAST + "  - {sentence: XDR, transducer: C, quantity: air_temperature, when: {2: A}}\n", encoding="utf-8"
+    )
+    file = tmp_path / "gateway.yaml"
+    file.write_text(
+        "gateway: gw-1\nsite: s\nmqtt: {}\nprofiles: .\nbuses:\n  w:\n    nmea: {port: /dev/null}\n"
+        "    devices: [{name: mast, profile: wrong}]\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigErrors, match=r"wrong.yaml:7:\d+: values\[2\].when: means nothing for a transducer"):
+        load_gateway(file, drivers())

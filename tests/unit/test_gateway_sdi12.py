@@ -77,7 +77,8 @@ def test_who_a_sensor_is() -> None:
 
 def commands(address: str, command: str, crc: bool, replies: list[bytes | str]) -> tuple[list[object], object]:
     """What a measurement does with these replies, and what it comes to."""
-    script, done = measure(address, command, crc=crc), []
+    script = measure(address, command, crc=crc)
+    done: list[object] = []
     answers = iter(replies)
     try:
         step = next(script)
