@@ -1,8 +1,8 @@
 """Root causes: what stands above what, so that one problem is one alert.
 
 A subject is measured by a device, a device hangs on a bus, a bus on a gateway. A rule names under `explained_by` the
-rules whose problem, above, explains its own: while such a problem is there, or may be before long, the alert below
-is not opened. It opens by itself when the one above is over and it is still there.
+rules whose problem, above or in the same place, explains its own: while such a problem is there, or may be before
+long, the alert below is not opened. It opens by itself when the one above is over and it is still there.
 """
 
 from __future__ import annotations
@@ -45,7 +45,20 @@ def explanation(
         return None
     upward = above(farm, rule.about, subject)
     for name in rule.explained_by:
-        parent = upward.get(rules[name].about) if name in rules else None
-        if parent is not None and (name, parent) in active:
-            return name, parent
+        if name not in rules:
+            continue
+        about = rules[name].about
+        if about == "subject":
+            parents = [s for n, s in active if n == name and s != subject and _together(farm, s, subject)]
+        else:
+            parents = [upward[about]] if about in upward else []
+        for parent in parents:
+            if (name, parent) in active:
+                return name, parent
     return None
+
+
+def _together(farm: Farm, one: str, other: str) -> bool:
+    """Whether both stand in the same place."""
+    here, there = farm.place_of(one), farm.place_of(other)
+    return here is not None and there is not None and here.place == there.place

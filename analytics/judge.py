@@ -183,7 +183,8 @@ class Judge:
 
     def _hold_back(self, active: Collection[Key], now_ms: int) -> None:
         """Notes what a problem above explains, also where nothing shows yet: it may show just when that is over."""
-        if not any(self._rules.rules[rule].about != "subject" for rule, _ in active):
+        causes = {name for rule in self._rules.rules.values() for name in rule.explained_by}
+        if not any(rule in causes for rule, _ in active):
             return
         for key, pair in self._pairs.items():
             if explanation(self._farm, pair.rule.rule, pair.subject, self._rules.rules, active):

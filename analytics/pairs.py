@@ -48,10 +48,13 @@ def plan_pairs(farm: Farm, rules: FarmRules, seen: Collection[Series]) -> dict[t
         by_subject.setdefault(series.subject, set()).add(series.quantity)
     pairs: dict[tuple[str, str], Pair] = {}
     for name, rule in rules.rules.items():
+        spoken_for: set[str | None] = {None}
         for subject in _subjects(farm, rule, by_subject):
             pair = _pair(farm, rules.tuned(name, subject), subject, by_subject)
-            if pair is not None:
-                pairs[pair.key] = pair
+            if pair is None or (rule.once_per == "place" and pair.place in spoken_for):
+                continue
+            spoken_for.add(pair.place)
+            pairs[pair.key] = pair
     return pairs
 
 

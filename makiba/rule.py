@@ -134,12 +134,17 @@ class Guards(_Model):
 
 
 class Rule(_Model):
-    """A rule as its file says it. `explained_by`: rules about what stands above, whose problem explains this one."""
+    """A rule as its file says it.
+
+    `explained_by`: rules about what stands above, or in the same place, whose problem explains this one.
+    `once_per: place`: one subject speaks for all in its place, the first by name.
+    """
 
     rule: str = Field(pattern=_RULE)
     about: About
     role: str | None = None
     where: _Words | None = None
+    once_per: Literal["subject", "place"] = "subject"
     title: Text
     severity: Severity
     guards: Guards | None = None

@@ -243,6 +243,31 @@ def test_heat_grows_from_advisory_to_warning_as_one_alert() -> None:
     assert barn.open["heat.stress", "climate"].severity == "warning"
 
 
+def test_two_thermometers_in_one_barn_are_one_alert_of_its_heat() -> None:
+    barn = healthy(Barn())
+    barn.poll("climate", air_temperature=26.0, relative_humidity=80.0)
+    barn.poll("nh3", air_temperature=27.0, relative_humidity=78.0)
+    barn.poll("fan-1", current=2.0)
+    barn.run(H, 10 * S)
+    assert set(barn.open) == {("heat.stress", "climate")}
+    barn.poll("climate", air_temperature=None, relative_humidity=None)  # its neighbour speaks on
+    barn.run(H, 10 * S)
+    assert ("heat.stress", "climate") in barn.open
+
+
+def test_ammonia_behind_a_fan_that_stands_still_is_that_fan_s_alert() -> None:
+    barn = healthy(Barn(overrides={"air.nh3": {"for": "5min"}}))
+    barn.poll("climate", air_temperature=20.0)
+    barn.poll("nh3", ammonia=30e-6)
+    barn.run(20 * MIN)
+    assert barn.rules_open() == {"fan.failed"}
+    barn.poll("fan-1", current=2.0)
+    barn.run(3 * MIN)
+    assert barn.rules_open() == set()
+    barn.run(4 * MIN)  # it is still there on its own
+    assert barn.rules_open() == {"air.nh3"}
+
+
 def test_a_weather_mast_in_a_field_has_no_heat_stress() -> None:
     farm = Farm(SITE, FARM.gateways, FARM.devices, {**FARM.placed, "climate": Placed("field-1", "field")})
     barn = healthy(Barn(farm))
