@@ -42,7 +42,8 @@ class TcpOptions(Strict):
 class ModbusDevice(DeviceOptions):
     """A device on a Modbus bus."""
 
-    unit_id: int = Field(ge=1, le=247)
+    # The standard keeps 248 and up for itself; some sensors are shipped with such an address (Senseair: 254).
+    unit_id: int = Field(ge=1, le=254)
     every: Every
 
 

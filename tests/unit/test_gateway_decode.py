@@ -30,8 +30,8 @@ def _decode(words: list[int], name: str = "value", **options: Any) -> float | st
         ([0x86A0, 0x0001], {"type": "uint32", "word_order": "little"}, 100000),
         ([0xA086, 0x0100], {"type": "uint32", "word_order": "little", "byte_order": "little"}, 100000),
         ([0xFFFF, 0xFFFE], {"type": "int32"}, -2),
-        ([0x4212, 0x6B80], {"type": "float32"}, 36.60498),
-        ([0x6B80, 0x4212], {"type": "float32", "word_order": "little"}, 36.60498),  # TUF-2000M: 80 6B 42 12
+        ([0x4212, 0x806B], {"type": "float32"}, 36.62541),
+        ([0x806B, 0x4212], {"type": "float32", "word_order": "little"}, 36.62541),  # TUF-2000M: 80 6B 42 12
         ([10105], {"type": "uint16", "sign": "from-10000", "scale": 0.1}, -10.5),
         ([1234], {"type": "uint16", "scale": 0.1, "offset": -100.0}, 23.4),
         ([0, 0, 0, 7], {"type": "uint64"}, 7),

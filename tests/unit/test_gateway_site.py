@@ -69,7 +69,7 @@ def test_each_wrong_node_is_told_with_its_place(tmp_path: Path) -> None:
             "gateway.yaml:11:10: buses.tank.devices[0].name: 'a b' is not accepted; expected the form"
             " [A-Za-z0-9][A-Za-z0-9:._-]{0,63}"
         ),
-        "gateway.yaml:11:39: buses.tank.devices[0].unit_id: 300 is not accepted; expected less than or equal to 247",
+        "gateway.yaml:11:39: buses.tank.devices[0].unit_id: 300 is not accepted; expected less than or equal to 254",
         "gateway.yaml:11:53: buses.tank.devices[0].evry: unknown key 'evry'; did you mean 'every'?",
     ]
 
