@@ -108,13 +108,14 @@ def _weight(state: str, digits: bytes, unit: bytes, *, negative: bool, is_load: 
     return Weight(state, float(-value if negative else value), is_load)
 
 
-def _ascii(text: str) -> str:
-    if not text.isascii():
-        raise ValueError(f"{text!r} is not plain ASCII")
+def _bytes(text: str) -> str:
+    if max(map(ord, text)) > 0xFF:
+        raise ValueError(f"{text!r} has a character that is no byte; other bytes than ASCII are written \\xFF")
     return text
 
 
-Command = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_ascii)]
+Command = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_bytes)]
+"""What is sent to an instrument; each character is one byte (ISO 8859-1)."""
 
 
 class ScaleProfile(Profile):

@@ -7,7 +7,6 @@ A port that vanishes is opened again with back-off; the bus is `down` meanwhile 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 from gateway.decode import Outcome
 from gateway.driver import Bus, Device, Explained, Load, Path_, Point
 from gateway.drivers._port import Port, keep_open
-from gateway.listen import Frame, Keeper, Talker
+from gateway.listen import Keeper, Talker
 from gateway.record import OK, Recorder
 from makiba.reading import Series
 
@@ -139,6 +138,7 @@ async def explain(bus: Bus, device: Device, talk: Conversation) -> Explained:
     """Listens until every value came or the time-out passed (10 s where silence is no fault)."""
     lines: list[str] = []
     rows: dict[Series, tuple[Point, str, Outcome | None]] = {}
+    heard: set[Series] = set()
     state = "timeout"
     with Port(bus.options, device.profile.serial) as port:
         talker = talk.new_talker()
@@ -146,21 +146,12 @@ async def explain(bus: Bus, device: Device, talk: Conversation) -> Explained:
         if talk.asking:
             lines.append(f"> {talk.asking.command!r}")
             port.write(talk.asking.command)
-        while len(rows) < len({p.series for p in device.points}) and (left_s := end_s - time.monotonic()) > 0:
+        while len(heard) < len({p.series for p in device.points}) and (left_s := end_s - time.monotonic()) > 0:
             for frame in talker.feed(await port.read(left_s), time.monotonic()):
                 state = frame.state
                 lines.append(f"< {frame.shown}")
-                _note(frame, device, rows)
+                rows.update((point.series, (point, frame.shown, outcome)) for point, outcome in frame.values)
+                heard.update(rows, (series for series, _ in frame.texts))
         if talker.damaged and state == "timeout":
             state = "crc"
-    await asyncio.sleep(0)
     return Explained(tuple(lines), tuple(rows.values()), state)
-
-
-def _note(frame: Frame, device: Device, rows: dict[Series, tuple[Point, str, Outcome | None]]) -> None:
-    for point, outcome in frame.values:
-        rows[point.series] = (point, frame.shown, outcome)
-    for series, text in frame.texts:
-        for point in device.points:
-            if point.series == series:
-                rows[series] = (point, text, None)

@@ -28,7 +28,7 @@ class Lines(LineBus):
     def conversation(self, device: Device) -> Conversation:
         profile: LinesProfile = device.profile
         every_s = device.options.every.total_seconds()
-        asking = Asking(profile.poll.encode("ascii"), every_s) if profile.poll else None
+        asking = Asking(profile.poll.encode("latin-1"), every_s) if profile.poll else None
         timeout_s = profile.timeout.total_seconds() + (every_s if asking else 0.0)
         return Conversation(
             lambda: LinesTalker(profile, device.points), asking, timeout_s, 0.0 if asking else every_s

@@ -45,7 +45,7 @@ class Scale(LineBus):
 
 def asking_of(profile: ScaleProfile, every_s: float) -> Asking | None:
     """How the scale is asked, when its profile says so."""
-    return Asking(profile.poll.encode("ascii"), every_s) if profile.poll else None
+    return Asking(profile.poll.encode("latin-1"), every_s) if profile.poll else None
 
 
 DRIVERS = (Scale(),)

@@ -76,6 +76,7 @@ def test_a_tag_and_a_plateau_are_a_body_weight_with_the_time_of_the_plateau() ->
         ([*UP, A, *DOWN], [("ok", 123.4)]),  # the tag comes while it stands there
         ([A, 15, *UP, *DOWN], [("ok", 123.4)]),
         ([A, 25, *UP, *DOWN], [("no-tag", 123.4)]),  # too long before
+        ([B, 25, *UP, A, *DOWN], [("ok", 123.4)]),  # one that only passed by, long ago
         ([*UP, 30, A, *DOWN], [("no-tag", 123.4)]),  # too long after the plateau
         ([*UP, *DOWN, A], [("no-tag", 123.4)]),  # after the load: the next one's
         ([*UP, *DOWN, A, *UP, *DOWN], [("no-tag", 123.4), ("ok", 123.4)]),

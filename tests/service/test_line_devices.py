@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -177,6 +178,26 @@ def test_a_load_ends_when_the_scale_falls_silent_and_no_animal_gets_it(tmp_path:
     text = WEIGHING.format(scale=scale.path, reader=reader.path, profile="quick-scale")
     kept = run(tmp_path, text, [scale, reader], story)
     assert kept.values("982000001088420", "body_weight") == [124.4]
+
+
+def test_a_body_weight_has_the_time_when_it_was_measured(tmp_path: Path) -> None:
+    scale, reader = FarEnd(), FarEnd()
+    stood_ms = 0
+
+    async def story(kept: Kept) -> None:
+        nonlocal stood_ms
+        await reader.says(TAG)
+        await scale.says(lines(123.4, 123.4, 123.4))
+        stood_ms = time.time_ns() // 1_000_000
+        for _ in range(20):
+            await scale.says(b"US,+00090.0  kg\r\n")
+        await scale.says(lines(0, 0))
+        await kept.wait_for(lambda k: bool(k.values("982000001088420", "body_weight")))
+
+    text = WEIGHING.format(scale=scale.path, reader=reader.path, profile="and-scale")
+    kept = run(tmp_path, text, [scale, reader], story)
+    (measured_ms,) = (r.time_ms for r in kept.readings if r.series.quantity == "body_weight")
+    assert measured_ms < stood_ms + 150  # the load was over 300 ms later
 
 
 def test_a_reader_that_is_pulled_out_is_said_and_weights_go_on_without_animals(tmp_path: Path) -> None:
