@@ -49,6 +49,7 @@ MARKING_S: Final = 0.010
 QUIET_S: Final = 0.005
 SERVICE_SLACK_S: Final = 0.5
 LONGEST: Final = 96
+NOBODY_HEARD: Final = frozenset(NOBODY)
 
 
 class _Wire:
@@ -73,6 +74,9 @@ class _Wire:
                     states.append(body)
                     continue
                 if ask.accept(body):
+                    if NOBODY_HEARD & set(states):
+                        # The reply to an earlier try may still come, and would pass for the next page's.
+                        await self._port.drain(1.5 * timeout_s, 12 * timeout_s)
                     return body
                 refused.append(body)
                 if len(refused) == TRIES:

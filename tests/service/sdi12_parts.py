@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import tty
 from collections.abc import Callable
@@ -28,6 +29,8 @@ class Sensor:
     """Answers the start and has no data."""
     spoil: Callable[[bytes], bytes] = field(default=lambda reply: reply)
     """Changes what goes over the wire."""
+    late_s: float = 0.0
+    """Data replies come so late."""
     begun_at: float = -1e9
     concurrent: bool = False
     crc: bool = False
@@ -61,7 +64,8 @@ class SensorBus:
         os.close(self._slave)
 
     def say(self, data: bytes) -> None:
-        os.write(self.master, data)
+        with contextlib.suppress(OSError):  # the story may be over
+            os.write(self.master, data)
 
     def _read(self) -> None:
         try:
@@ -91,7 +95,8 @@ class SensorBus:
         sensor.asked.append(command[1:])
         reply = self._answer(sensor, command[1:], now)
         if reply:
-            self.say(sensor.spoil(reply + b"\r\n"))
+            late_s = sensor.late_s if command[1] == "D" else 0.0
+            self._loop.call_later(late_s, self.say, sensor.spoil(reply + b"\r\n"))
 
     def _ready_at(self, sensor: Sensor) -> float:
         return sensor.begun_at + (sensor.ready_s if sensor.measured_s is None else sensor.measured_s)

@@ -70,6 +70,56 @@ def test_a_scale_falls_silent_talks_rubbish_and_is_pulled_out(tmp_path: Path) ->
     assert kept.values("scale", "weight") == [123.4, 124.4]
 
 
+def test_an_adapter_that_is_plugged_in_again_is_used_again(tmp_path: Path) -> None:
+    first, second = FarEnd(), FarEnd()
+    port = tmp_path / "by-path"
+    port.symlink_to(first.path)
+
+    async def story(kept: Kept) -> None:
+        first.send(b"ST,+00123.4  kg\r\n")
+        await kept.wait_for(last("scale", "ok"))
+        first.hang_up()
+        await kept.wait_for(last("scale", "bus-down"))
+        port.unlink()
+        port.symlink_to(second.path)
+        await second.opened()
+        second.send(b"ST,+00124.4  kg\r\n")
+        await kept.wait_for(last("gw-1.line", "ok"))
+
+    text = f"    scale: {{port: {port}}}\n    devices: [{{name: scale, profile: and-scale, every: 10ms}}]\n"
+
+    async def both(kept: Kept) -> None:
+        try:
+            await story(kept)
+        finally:
+            second.close()
+
+    kept = run(tmp_path, text, [first], both)
+    assert kept.values("scale", "weight") == [123.4, 124.4]
+    assert kept.values("gw-1.line", "state") == ["ok", "down", "ok"]
+
+
+def test_a_scale_that_has_to_be_asked_weighs_animals_too(tmp_path: Path) -> None:
+    scale, reader = FarEnd(), FarEnd()
+
+    async def story(kept: Kept) -> None:
+        await reader.says(TAG)
+        for reply in (
+            b"S D   80.0 kg",
+            b"S S  123.4 kg",
+            b"S I",
+            *[b"S S  123.4 kg"] * 3,
+            b"S S  0.0 kg",
+            b"S S 0.0 kg",
+        ):
+            await scale.expect(b"SI\r\n")
+            scale.send(reply + b"\r\n")
+        await kept.wait_for(lambda k: k.values("982000001088420", "body_weight") == [123.4])
+
+    text = WEIGHING.format(scale=scale.path, reader=reader.path, profile="mettler-sics, ask_every: 20ms")
+    run(tmp_path, text, [scale, reader], story)
+
+
 def test_a_mixer_that_is_never_still_is_recorded_when_asked_for(tmp_path: Path) -> None:
     end = FarEnd()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -118,6 +119,51 @@ def test_damage_is_seen_by_the_crc_and_asked_for_again(tmp_path: Path) -> None:
     assert kept.values("soil", "state") == ["ok"]
 
 
+@pytest.mark.parametrize("late_s", [0.09, 0.15])
+def test_a_late_reply_does_not_pass_for_the_next_page(tmp_path: Path, late_s: float) -> None:
+    """The first try's reply comes while the second try waits, and the second's while the next page is asked for."""
+    far = SensorBus(Sensor("0", ["+20", "+5.5"], page=1, late_s=late_s))
+    devices = device("soil", "m", "0", "20ms")
+    kept = run(tmp_path, far, devices, lambda k: k.wait_for(has("soil", "soil_temperature", 2)))
+    assert set(kept.values("soil", "soil_temperature")) == {5.5}
+    assert set(kept.values("soil", "soil_moisture")) == {0.2}
+
+
+def any_damage(chance: random.Random) -> Callable[[bytes], bytes]:
+    """Four in ten replies are changed, cut, lost, or come with noise before or after them."""
+
+    def spoil(reply: bytes) -> bytes:
+        place, byte = chance.randrange(len(reply)), bytes((chance.randrange(256),))
+        return chance.choice(
+            [
+                *[reply] * 6,
+                reply[:place] + byte + reply[place + 1 :],
+                reply[:place] + reply[place + 1 :],
+                chance.choice([b"", reply[:place]]),
+                chance.choice([byte + reply, reply + byte, byte * 3 + b"\n" + reply]),
+            ]
+        )
+
+    return spoil
+
+
+def test_four_in_ten_replies_damaged_and_never_a_wrong_value(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    far = SensorBus(
+        Sensor("0", ["+20", "+2.5"], spoil=any_damage(chance)), Sensor("1", ["+30", "-2.5"], spoil=any_damage(chance))
+    )
+
+    async def story(kept: Kept) -> None:
+        for name in ("left", "right"):
+            await kept.wait_for(has(name, "soil_moisture", 15), 25)
+
+    kept = run(tmp_path, far, device("left", "cc", "0", "20ms") + device("right", "rc", "1", "20ms"), story)
+    assert set(kept.values("left", "soil_moisture")) == {0.2}
+    assert set(kept.values("left", "soil_temperature")) == {2.5}
+    assert set(kept.values("right", "soil_moisture")) == {0.3}
+    assert set(kept.values("right", "soil_temperature")) == {-2.5}
+
+
 def test_a_crc_that_is_always_wrong_is_a_state_and_never_a_value(tmp_path: Path) -> None:
     far = SensorBus(Sensor("0", ["+20", "+2.5"], spoil=lambda r: r.replace(b"+20", b"+70")))
     kept = run(tmp_path, far, device("soil", "rc", "0", "50ms"), lambda k: k.wait_for(state("soil", "crc")))
@@ -166,6 +212,18 @@ def test_a_silent_sensor_is_asked_a_bounded_number_of_times_and_noticed_when_it_
     devices = device("soil", "m", "0", "100ms") + device("other", "m", "1", "100ms")
     kept = run(tmp_path, far, devices, story, ", echo: true, break_by: port")
     assert kept.values("soil", "state") == ["timeout", "ok"]
+
+
+def test_a_bus_whose_adapter_is_not_there_is_down(tmp_path: Path) -> None:
+    async def go() -> Kept:
+        devices = device("soil", "m", "0", "1min") + device("other", "cc", "1", "1min")
+        bus = load_bus(tmp_path / "gateway.yaml", bus_of(tmp_path, f"{tmp_path}/nothing", devices))
+        async with Running(bus) as kept:
+            await kept.wait_for(state("gw-1.soil", "down"))
+        return kept
+
+    kept = asyncio.run(go())
+    assert kept.values("soil", "state") == kept.values("other", "state") == ["bus-down"]
 
 
 def test_an_adapter_without_its_echo_says_so(tmp_path: Path) -> None:
