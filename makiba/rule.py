@@ -138,6 +138,8 @@ class Rule(_Model):
 
     `explained_by`: rules about what stands above, or in the same place, whose problem explains this one.
     `once_per: place`: one subject speaks for all in its place, the first by name.
+    `life_safety`: a gateway may judge it by itself and sound its alarm outputs. `reset: by-hand`: such an output stays
+    on after the problem is over, until a person says so there.
     """
 
     rule: str = Field(pattern=_RULE)
@@ -147,6 +149,8 @@ class Rule(_Model):
     once_per: Literal["subject", "place"] = "subject"
     title: Text
     severity: Severity
+    life_safety: bool = False
+    reset: Literal["by-itself", "by-hand"] = "by-itself"
     guards: Guards | None = None
     explained_by: list[str] = []
     signals: dict[Annotated[str, Field(pattern=_WORD)], Signal] = Field(min_length=1)
@@ -231,6 +235,22 @@ def _check(at: Located, rule: Rule) -> list[Problem]:
         problems.append(at.problem(("worse",), "each step must be more severe than the one before"))
     for language in ("ja", "en"):
         problems += _check_text(at, rule, language)
+    return problems + (_check_life_safety(at, rule) if rule.life_safety else [])
+
+
+def _check_life_safety(at: Located, rule: Rule) -> list[Problem]:
+    """A gateway knows its own subjects only, and a text has to say that this replaces no certified alarm."""
+    problems: list[Problem] = []
+    if rule.note is None:
+        problems.append(at.problem(("life_safety",), "needs a note that it supplements a certified alarm"))
+    if rule.about != "subject" or rule.excused:
+        key = "excused" if rule.excused else "about"
+        problems.append(at.problem((key,), "a gateway judges a subject's own values, and nothing excuses them"))
+    for name, signal in rule.signals.items():
+        if signal.of == "place" or signal.derived or signal.optional:
+            problems.append(at.problem(("signals", name), "a gateway judges only what the subject itself measures"))
+    if rule.stale_after is None:
+        problems.append(at.problem(("life_safety",), "needs stale_after, or a dead sensor would pass for clean air"))
     return problems
 
 
