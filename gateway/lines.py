@@ -1,7 +1,8 @@
 """Lines of text out of a byte stream. Pure.
 
 A line ends with CR, LF or both. Any split of the stream gives the same lines. A line longer than `longest` is dropped
-whole and counted, so that noise without an end costs no memory and no more than one line.
+whole, so that noise without an end costs no memory and no more than one line; it is counted for every `longest`
+bytes, so that a wrong baud rate is noticed even when it never makes an end.
 """
 
 from __future__ import annotations
@@ -24,14 +25,13 @@ class LineSplitter:
         found: list[bytes] = []
         for byte in data:
             if byte not in _ENDS:
-                if len(self._buffer) < self.longest:
-                    self._buffer.append(byte)
-                else:
+                if len(self._buffer) == self.longest:
+                    self._buffer.clear()
                     self._too_long = True
+                    self.damaged += 1
+                self._buffer.append(byte)
                 continue
-            if self._too_long:
-                self.damaged += 1
-            elif self._buffer:
+            if self._buffer and not self._too_long:
                 found.append(bytes(self._buffer))
             self._too_long = False
             self._buffer.clear()

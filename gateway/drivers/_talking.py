@@ -1,8 +1,9 @@
 """The rim of a device that has a serial port for itself and talks: by itself, or when it is asked.
 
 The device's state is the last frame's while sound ones come; `timeout` when none came for the profile's timeout,
-`crc` when only damaged ones did. A device that may be silent (`timeout_s` None) is `ok` as soon as its port is open.
-A port that vanishes is opened again with back-off; the bus is `down` meanwhile and the device `bus-down`.
+`crc` when only damaged ones did. A device that may be silent (`timeout_s` None) is `ok` as soon as its port is open,
+and `crc` when `RUBBISH` damaged lines came and no sound one (a wrong baud rate; one flash of noise is none). A port
+that vanishes is opened again with back-off; the bus is `down` meanwhile and the device `bus-down`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from makiba.reading import Series
 
 log = logging.getLogger("makiba.gateway.lines")
 
+RUBBISH = 3
 _ANSWER = 20
 """Characters of an answer, about."""
 
@@ -115,8 +117,8 @@ class _Talking:
             for frame in talker.feed(data, now_s):
                 heard_s, damaged = now_s, talker.damaged
                 self._say(*self._keeper.take(frame, now_s))
-            if talk.timeout_s is None and talker.damaged > damaged:
-                log.debug("bus %s: %d damaged lines", self._bus.name, talker.damaged)
+            if talk.timeout_s is None and talker.damaged - damaged >= RUBBISH:
+                self._say((), {self._device.name: "crc"})
                 damaged = talker.damaged
             elif talk.timeout_s is not None and now_s - heard_s >= talk.timeout_s:
                 self._say((), {self._device.name: "crc" if talker.damaged > damaged else "timeout"})

@@ -29,7 +29,7 @@ from pydantic import Field
 from gateway.decode import Outcome, judge_raw
 from gateway.driver import Bus, Device, DeviceOptions, Every, Explained, Load, Path_
 from gateway.drivers._port import Port, PortOptions, keep_open
-from gateway.drivers._talking import Asking, Conversation, explain
+from gateway.drivers._talking import RUBBISH, Asking, Conversation, explain
 from gateway.drivers.eartag import SAID_EVERY
 from gateway.drivers.scale import asking_of
 from gateway.eartag import TagLines
@@ -220,10 +220,16 @@ class _Weighing:
         self._recorder.record((), {self._device.name: state, self._bus.subject: down})
 
     async def _use_reader(self, port: Port) -> None:
-        lines = TagLines()
+        lines, damaged = TagLines(), 0
         while True:
             for _, tag in lines.feed(await port.read(None)):
+                damaged = lines.damaged
+                if self._lines["reader"] != OK:
+                    self._line("reader", OK)
                 self._say(self._pairing.tag(tag.code, time.monotonic()), 0.0)
+            if lines.damaged - damaged >= RUBBISH:
+                damaged = lines.damaged
+                self._line("reader", "crc")
 
     async def _use_scale(self, port: Port) -> None:
         profile: ScaleProfile = self._device.profile

@@ -163,6 +163,30 @@ def test_a_reader_may_be_silent_for_ever(tmp_path: Path) -> None:
     assert kept.values("gate", "ear_tag") == ["982000001088420"]
 
 
+def test_a_reader_at_a_wrong_baud_rate_is_noticed_and_one_flash_of_noise_is_not(tmp_path: Path) -> None:
+    gate, scale, reader = FarEnd(), FarEnd(), FarEnd()
+    rubbish = b"\xf3\x1e\x80\x86" * 60  # never an end of a line
+
+    async def alone(kept: Kept) -> None:
+        gate.send(b"\xf3\x1e\r\n" + TAG)
+        await kept.wait_for(lambda k: bool(k.values("gate", "ear_tag")))
+        gate.send(rubbish)
+        await kept.wait_for(last("gate", "crc"))
+        gate.send(b"\r\n" + TAG)
+        await kept.wait_for(last("gate", "ok"))
+
+    async def in_a_race(kept: Kept) -> None:
+        reader.send(rubbish)
+        await kept.wait_for(last("race", "crc"))
+        reader.send(b"\r\n" + TAG)
+        await kept.wait_for(last("race", "ok"))
+
+    text = f"    eartag: {{port: {gate.path}}}\n    devices: [{{name: gate, profile: tiris}}]\n"
+    assert run(tmp_path, text, [gate], alone).values("gate", "state") == ["ok", "crc", "ok"]
+    text = WEIGHING.format(scale=scale.path, reader=reader.path, profile="and-scale")
+    run(tmp_path, text, [scale, reader], in_a_race)
+
+
 def test_an_instrument_that_has_to_be_asked(tmp_path: Path) -> None:
     end = FarEnd()
 
