@@ -49,17 +49,57 @@ def run(config: ConfigOption) -> None:
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The gateway file to check")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A gateway file, or a device profile")],
 ) -> None:
-    """Check FILE without touching a wire, and show how busy each bus will be.
+    """Check FILE without touching a wire: a gateway file (shows how busy each bus will be) or a device profile.
 
-    Every error is shown with file, line and what was expected; exit code 2 then.
+    Every error is shown with file, line and what was expected; exit code 2 then. Maps that nobody has verified are
+    warned about.
     """
+    from gateway.drivers import drivers
+    from gateway.profile import check_profile
+    from gateway.tools.check import gateway_warnings, is_profile, profile_report, profile_warnings
+    from makiba.located_yaml import ConfigErrors, load_located
+
+    try:
+        located = load_located(file)
+        if is_profile(located):
+            loaded = check_profile(located, file.stem, {d.family: d.profile_model for d in drivers().values()})
+            for line in (*profile_report(loaded), *profile_warnings(loaded)):
+                typer.echo(line)
+            return
+    except ConfigErrors as errors:
+        typer.echo(str(errors), err=True)
+        raise typer.Exit(2) from None
     gateway = _load(file)
     typer.echo(f"{file}: gateway {gateway.name} of site {gateway.site}")
     for bus in gateway.buses:
         for line in _budget(bus):
             typer.echo(line)
+    for line in gateway_warnings(gateway, located):
+        typer.echo(line)
+
+
+@app.command()
+def schema(
+    kind: Annotated[str, typer.Argument(metavar="profile|gateway", help="Which kind of file")],
+) -> None:
+    """Print the JSON Schema of profiles or of gateway files, for an editor that completes and checks while typing.
+
+    In VS Code: makiba gateway schema profile > profile.json, and in the file's first line
+    # yaml-language-server: $schema=profile.json
+    """
+    import json
+
+    from gateway.drivers import drivers
+    from gateway.schema import gateway_schema, profile_schema
+    from makiba.words import nearest
+
+    kinds = {"profile": profile_schema, "gateway": gateway_schema}
+    if kind not in kinds:
+        typer.echo(f"no schema of {kind!r}{nearest(kind, kinds)}; there are {', '.join(kinds)}", err=True)
+        raise typer.Exit(2)
+    typer.echo(json.dumps(kinds[kind](drivers()), ensure_ascii=False, indent=2))
 
 
 @app.command()
@@ -71,6 +111,8 @@ def read(
 
     A serial port can be open only once: stop the gateway before.
     """
+    from gateway.decode import Text
+
     gateway = _load(config)
     found = [(bus, d) for bus in gateway.buses for d in bus.devices if d.name == device]
     if not found:
@@ -88,7 +130,10 @@ def read(
     for frame in explained.frames:
         typer.echo(f"  {frame}")
     for point, where, outcome in explained.values:
-        shown = point.quantity.shown(outcome) if isinstance(outcome, float) else f"no value ({outcome})"
+        if isinstance(outcome, Text):
+            shown = outcome.text
+        else:
+            shown = point.quantity.shown(outcome) if isinstance(outcome, (int, float)) else f"no value ({outcome})"
         typer.echo(f"{point.series.subject} {point.quantity.names['en']}: {shown}   [{where}]")
     typer.echo(f"{device}: {explained.state}")
     raise typer.Exit(0 if explained.state == "ok" else 1)

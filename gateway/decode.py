@@ -87,7 +87,10 @@ def judge_raw(measured: Measured, quantity: Quantity) -> Callable[[float], Outco
             return INVALID
         if not low <= raw <= high:
             return OUT_OF_RANGE
-        value = scaled(raw)
+        try:
+            value = scaled(raw)
+        except OverflowError:
+            return OUT_OF_RANGE
         return value if lowest <= value <= highest else OUT_OF_RANGE
 
     return judge

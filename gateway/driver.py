@@ -49,12 +49,15 @@ def _short_form(given: Any) -> Any:
     return {"quantity": given} if isinstance(given, str) else given
 
 
+_ChannelUse = Annotated[ChannelUse, BeforeValidator(_short_form, json_schema_input_type=QuantityName | ChannelUse)]
+
+
 class DeviceOptions(Strict):
     """What every device of a gateway file has."""
 
     name: str = Field(pattern=SUBJECT_PATTERN)
     profile: str
-    channels: dict[ChannelName, Annotated[ChannelUse, BeforeValidator(_short_form)]] = Field(
+    channels: dict[ChannelName, _ChannelUse] = Field(
         default={}, description="What each free channel of the profile measures; others are not read"
     )
     constants: dict[ConstantName, Given] = Field(

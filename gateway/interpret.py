@@ -70,9 +70,23 @@ def interpreter(device: Device) -> Interpreter:
     build = _Builder(profile, device.constants)
     looks = tuple(build.point(point) for point in device.points)
     spots = tuple(dict.fromkeys(build.spots))
-    quirk = "one-value-per-read" in profile.quirks
-    limits = Limits(profile.max_registers, profile.max_gap, profile.closed(), quirk)
-    return Interpreter(device.points, spots, plan_reads(spots, limits), looks)
+    return Interpreter(device.points, spots, plan_reads(spots, limits_of(profile)), looks)
+
+
+def limits_of(profile: ModbusProfile) -> Limits:
+    """What the planner has to keep to."""
+    one_value = "one-value-per-read" in profile.quirks
+    return Limits(profile.max_registers, profile.max_gap, profile.closed(), one_value)
+
+
+def every_read(profile: ModbusProfile) -> tuple[Read, ...]:
+    """The reads of a poll of everything that the profile has, free channels too."""
+    spots = dict.fromkeys(_spot(profile, place) for _, place in profile.places())
+    return plan_reads(tuple(spots), limits_of(profile))
+
+
+def _spot(profile: ModbusProfile, place: Place) -> Spot:
+    return Spot(place.table, profile.address(place), place.width)
 
 
 class _Builder:
@@ -178,7 +192,7 @@ class _Builder:
         return _converter(self._profile.constants[name].unit, quantity.unit)
 
     def _spot(self, place: Place) -> Spot:
-        spot = Spot(place.table, self._profile.address(place), place.width)
+        spot = _spot(self._profile, place)
         self.spots.append(spot)
         return spot
 
@@ -222,7 +236,10 @@ def _line(slope: float, intercept: float, quantity: Quantity) -> Callable[[float
     times, plus = exact(slope), exact(intercept)
 
     def step(value: float) -> float | str:
-        corrected = float(Fraction(repr(value)) * times + plus)
+        try:
+            corrected = float(Fraction(repr(value)) * times + plus)
+        except OverflowError:
+            return OUT_OF_RANGE
         return corrected if quantity.is_plausible(corrected) else OUT_OF_RANGE
 
     return step

@@ -97,7 +97,9 @@ def _texts(given: Any) -> Any:
     return [given] if isinstance(given, str) else given
 
 
-Letters = Annotated[tuple[str, ...], BeforeValidator(_texts), Field(strict=False)]
+Letters = Annotated[
+    tuple[str, ...], BeforeValidator(_texts, json_schema_input_type=str | list[str]), Field(strict=False)
+]
 
 
 class SentenceField(Measured):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -71,8 +71,9 @@ def _rest(
     if not isinstance(cleaned, dict):
         return None
     for name, field in model.model_fields.items():
-        if field.is_required() and (field.alias or name) not in cleaned:
-            cleaned[field.alias or name] = _STAND_INS.get(name, [])
+        if field.is_required() and name not in cleaned:
+            words = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+            cleaned[name] = words[0] if words else _STAND_INS.get(name, [])
     try:
         left = model.model_validate(cleaned)
     except ValidationError:

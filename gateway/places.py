@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from gateway.profile import ConstantName, Measured, Pair, Strict, Valued
 
@@ -90,8 +90,8 @@ class Condition(Strict):
     """A value is believed only while another one is within limits, in the catalogue's unit of that one."""
 
     value: ValueRef
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
     otherwise: StateWord
 
 

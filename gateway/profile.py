@@ -18,7 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, GetJsonSchemaHandler
 
 from gateway.partial import all_problems
 from gateway.units import conversion, known_units, units_for
@@ -69,7 +69,7 @@ QuantityName = Annotated[str, AfterValidator(_known_quantity), _Words(catalogue)
 UnitName = Annotated[str, AfterValidator(_known_unit), _Words(_all_units)]
 ChannelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 ConstantName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Pair = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
+Pair = Annotated[list[FiniteFloat], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
 
 
 class Names(Strict):
@@ -109,8 +109,8 @@ class Measured(Valued):
     ask_unit: bool = Field(
         default=False, description="The unit differs from one instrument to the next; the gateway file says it"
     )
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: FiniteFloat = 1.0
+    offset: FiniteFloat = 0.0
     sentinels: tuple[float, ...] = Field(default=(), strict=False, description="Raw values that mean 'no value'")
     valid_raw: Pair | None = Field(default=None, description="Raw values outside are no measurements")
 
@@ -124,7 +124,7 @@ class Constant(Strict):
     )
     unit: UnitName | None = Field(default=None, description="Of the number, or of a table's first column")
     to_unit: UnitName | None = Field(default=None, description="Of a table's second column")
-    default: float | None = None
+    default: FiniteFloat | None = None
     required: bool = False
     bounds: Pair | None = Field(default=None, description="Numbers outside are refused, in `unit`")
 

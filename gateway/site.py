@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Union
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, create_model
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, create_model
 
 from gateway.constants import ConstantValue, constants_for
 from gateway.driver import Bus, ChannelUse, Device, Driver, Point
@@ -62,7 +62,7 @@ class Gateway:
 def load_gateway(file: Path, drivers: Mapping[str, Driver]) -> Gateway:
     """The gateway file, checked; `ConfigErrors` with everything that is wrong in it and in its profiles."""
     located = load_located(file)
-    parsed: Any = located.validate(_file_model(drivers))
+    parsed: Any = located.validate(file_model(drivers))
     folder = file.resolve().parent
     return _Second(located, parsed, folder, drivers).gateway()
 
@@ -81,7 +81,7 @@ def check_files(gateway: Gateway) -> None:
         raise ConfigErrors(problems)
 
 
-def _file_model(drivers: Mapping[str, Driver]) -> type[Strict]:
+def file_model(drivers: Mapping[str, Driver]) -> type[Strict]:
     """The file's model: a bus is one of the kinds that a driver brings."""
     kinds: list[Any] = [
         Annotated[
@@ -103,7 +103,7 @@ def _file_model(drivers: Mapping[str, Driver]) -> type[Strict]:
         hint = next((h for w in words if (h := nearest(str(w), drivers))), "")
         raise ValueError(f"has no kind of bus{hint}; expected one of {', '.join(drivers)}")
 
-    unknown: Any = Annotated[Any, AfterValidator(refuse), Tag("<?>")]
+    unknown: Any = Annotated[Any, AfterValidator(refuse), WithJsonSchema({"not": {}}), Tag("<?>")]
 
     def kind_of(given: Any) -> str:
         found = [k for k in drivers if isinstance(given, dict) and k in given]

@@ -125,7 +125,8 @@ class Located:
         loc: tuple[str | int, ...] = error["loc"]
         known, (line, column) = self._known(loc)
         kind, ctx = error["type"], error.get("ctx", {})
-        given = self.value(known)
+        # pydantic's way to say that it means the key of a mapping, not what stands under it
+        given = known[-1] if known and loc[-1] == "[key]" else self.value(known)
         shown = f"{given!r}" if isinstance(given, (str, int, float, bool)) else type(given).__name__
         path = _spell(known)
         if kind == "extra_forbidden":

@@ -79,3 +79,135 @@ def test_an_unknown_driver_is_told_with_the_nearest(tmp_path: Path) -> None:
 def test_one_series_twice_is_refused(tmp_path: Path) -> None:
     text = HEAD + "registers:\n  - {quantity: voltage, address: 0}\n  - {quantity: voltage, address: 1}\n"
     assert "stands twice" in _problems(tmp_path, text)[0]
+
+
+TEN = """\
+driver: modbus
+names: {ja: 計器, en: Meter}
+source: {trust: verfied, document: none}
+timout: 1s
+constants:
+  height: {names: {ja: 高さ, en: height}, unit: Pa, required: true}
+status:
+  - {name: meter, address: 2, type: uint16, bits: {0: broken}, within: [0, 0], otherwise: broken}
+registers:
+  - {quantity: distance, address: 0, type: int61}
+  - {quantity: voltage, address: 9, unit: ppm}
+  - {quantity: current, address: 4, gated_by: [meeter]}
+  - {quantity: gas_name, address: 5}
+  - {quantity: soil_moisture, address: 6, valid_while: [{value: soil_temprature, at_least: 0, otherwise: frozen}]}
+  - {quantity: soil_temperature, address: 7, mask: 0x00FF}
+derived:
+  - {quantity: level, of: distance, subtract_from: hight}
+quirks: {unsolicited-frame: It talks by itself.}
+"""
+
+
+def test_ten_errors_are_told_in_one_pass_each_with_the_nearest_word(tmp_path: Path) -> None:
+    assert [p.removeprefix("meter.yaml:") for p in _problems(tmp_path, TEN)] == [
+        (
+            "3:10: source.trust: 'verfied' is unknown; did you mean 'verified'?;"
+            " expected 'verified', 'known' or 'proposed'"
+        ),
+        "4:1: timout: unknown key 'timout'; did you mean 'timeout'?",
+        "6:3: constants.height: is used nowhere",
+        "8:5: status[0]: needs exactly one of 'bits', 'words' and 'within'",
+        (
+            "10:38: registers[0].type: 'int61' is unknown; did you mean 'int16'?; expected 'int16', 'uint16',"
+            " 'int32', 'uint32', 'int64', 'uint64', 'float32', 'float64', 'bit' or 'ascii'"
+        ),
+        "11:37: registers[1].unit: 'ppm' is no unit of voltage; expected one of V, mV",
+        "12:48: registers[2].gated_by[0]: 'meeter' is no status of this profile; did you mean 'meter'?",
+        "13:6: registers[3].quantity: gas_name is a text, which needs type 'ascii' or 'words'",
+        (
+            "14:58: registers[4].valid_while[0].value: 'soil_temprature' is no value of this profile;"
+            " did you mean 'soil_temperature'?"
+        ),
+        "15:46: registers[5].mask: 0xff needs an unsigned type that is wide enough",
+        "17:37: derived[0].subtract_from: 'hight' is no constant of this profile; did you mean 'height'?",
+        (
+            "18:10: quirks.unsolicited-frame: 'unsolicited-frame' is unknown; did you mean 'unsolicited-frames'?;"
+            " expected 'one-value-per-read', 'unsolicited-frames', 'answers-any-address',"
+            " 'other-protocol-when-shipped', 'power-cycle-after-settings', 'needs-trigger', 'drifts' or 'indicative'"
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("address_base: 1\nregisters: [{quantity: voltage, address: 0}]", "lies before the first holding address, 1"),
+        ("address_base: 40001\nregisters: [{quantity: voltage, address: 30001}]", "holding address, 40001"),
+        (
+            "address_base: 40001\nunreadable: [[40002, 40003]]\nregisters: [{quantity: voltage, address: 40003}]",
+            "lies in the unreadable range 40002..40003",
+        ),
+        ("registers: [{quantity: model, address: 0, type: ascii}]", "length: an ascii text needs it"),
+        ("registers: [{quantity: voltage, address: 0, type: ascii, length: 2}]", "needs a quantity that is a text"),
+        ("registers: [{quantity: voltage, address: 0, part: low-byte}]", "part: needs type 'uint16'"),
+        ("registers: [{quantity: voltage, address: 0, sign: sign-magnitude}]", "needs one of uint16, uint32, uint64"),
+        ("registers: [{quantity: voltage, address: 0, counter: {wraps_at_raw: 65536}}]", "is no counter"),
+        ("registers: [{channel: a, ask_unit: true, unit: V, address: 0}]", "for a free channel without a unit"),
+        (
+            "registers: [{quantity: voltage, address: 0}]\nstatus: [{name: a, address: 1, words: {1: broken}}]",
+            "has no value that is 'ok'",
+        ),
+        (
+            (
+                "registers: [{quantity: voltage, address: 0}]\n"
+                "status: [{name: a, address: 1, type: uint16, bits: {16: broken}}]"
+            ),
+            "bit 16 needs an unsigned type that is wide enough",
+        ),
+        (
+            (
+                "registers: [{quantity: distance, address: 0}]\n"
+                "constants: {t: {names: {ja: 表, en: table}, kind: table, unit: m, to_unit: Pa}}\n"
+                "derived: [{quantity: fill, of: distance, table: t}]"
+            ),
+            "constants.t.to_unit: 'Pa' is no unit of fill",
+        ),
+        (
+            (
+                "registers: [{quantity: distance, address: 0}]\n"
+                "constants: {h: {names: {ja: 高さ, en: height}, unit: m, default: 9, bounds: [0, 5]}}\n"
+                "derived: [{quantity: level, of: distance, subtract_from: h}]"
+            ),
+            "constants.h.default: 9 lies outside its bounds",
+        ),
+        (
+            (
+                "registers: [{quantity: distance, address: 0}]\n"
+                "constants: {h: {names: {ja: 高さ, en: height}, unit: m}}\n"
+                "derived: [{quantity: fill, of: level, table: h}, {quantity: level, of: distance, subtract_from: h}]"
+            ),
+            "'level' is derived and stands later",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    problems = _problems(tmp_path, HEAD + line + "\n")
+    assert any(message in p for p in problems), problems
+
+
+def test_a_wrong_node_hides_no_other_and_invents_none(tmp_path: Path) -> None:
+    text = HEAD + (
+        "registers:\n"
+        "  - {quantity: soil_temperature, adress: 1}\n"
+        "  - quantity: soil_moisture\n"
+        "    address: 0\n"
+        "    valid_while: [{value: soil_temperature, at_least: 0, otherwise: x}]\n"
+        "  - {quantity: voltage, address: 0, unit: ppm}\n"
+    )
+    assert [p.partition(" ")[2] for p in _problems(tmp_path, text)] == [
+        "registers[0].address: is missing",
+        "registers[0].adress: unknown key 'adress'; did you mean 'address'?",
+        "registers[2].unit: 'ppm' is no unit of voltage; expected one of V, mV",
+    ]
+
+
+def test_a_wrong_driver_hides_nothing_else(tmp_path: Path) -> None:
+    text = HEAD.replace("modbus", "modbuss") + "registers:\n  - {quantity: voltage, address: 0, unit: ppm}\n"
+    first, second = _problems(tmp_path, text)
+    assert "driver: 'modbuss' is unknown; did you mean 'modbus'?" in first
+    assert "registers[0].unit: 'ppm' is no unit of voltage" in second
