@@ -1,9 +1,9 @@
 """A polled bus: one task, one transaction at a time, each device at its own pace.
 
-Guarantees. A device that is dead costs the bus one timeout per back-off step and nothing else: the others keep
-their grid. A line that vanishes (a USB adapter pulled out, a server restarted) is opened again with back-off, for
-ever. What happened is said: each device's state, and the bus's own: `ok`, `down` (the line cannot be opened) or
-`silent` (it can, and none of two or more devices answers).
+Guarantees. A device that is dead costs the bus one timeout per back-off step, all dead ones together at most 5 % of
+its time, and nothing else: the others keep their grid. A line that vanishes (a USB adapter pulled out, a server
+restarted) is opened again with back-off, for ever. What happened is said: each device's state, and the bus's own:
+`ok`, `down` (the line cannot be opened) or `silent` (it can, and none of two or more devices answers).
 
 The wire itself is a `Line`, which a driver brings; when a device is due is decided in `schedule.py`.
 """
@@ -15,7 +15,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from gateway.schedule import (
     after_answer,
     after_noise,
     after_silence,
+    first_budget,
     first_slot,
     line_back_off_s,
     most_urgent,
@@ -53,11 +54,15 @@ class Poll:
 
 
 class Line(Protocol):
-    """The wire of a bus. One call at a time; `lost` is set when it broke, and cleared by `open`."""
+    """The wire of a bus. One call at a time."""
 
-    lost: asyncio.Event
     down_word: str
     """The state of a device while the line cannot be opened: `bus-down` or `unreachable`."""
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set when the wire broke; another one after each `open`."""
+        ...
 
     async def open(self) -> None:
         """`OSError` with a reason when it cannot be opened."""
@@ -67,18 +72,32 @@ class Line(Protocol):
         """Polls the device with that place on the bus. Raises nothing: what went wrong is a state."""
         ...
 
+    def ready_s(self, index: int) -> float:
+        """The time of the monotonic clock from which on that device may be asked; a reply may still be under way."""
+        ...
+
     def close(self) -> None: ...
 
 
 class PolledBus:
     """Runs one bus until cancelled."""
 
-    def __init__(self, bus: Bus, every_ns: Sequence[int], line: Line, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        every_ns: Sequence[int],
+        line: Line,
+        recorder: Recorder,
+        shifts_ns: Sequence[int] | None = None,
+    ) -> None:
+        """`shifts_ns` puts the devices' grids one behind the other, so that each is due when its turn comes."""
         self._bus = bus
         self._line = line
         self._recorder = recorder
-        now_ns = time.monotonic_ns()
-        self._slots: list[Slot] = [first_slot(every, now_ns) for every in every_ns]
+        self._every_ns = every_ns
+        self._shifts_ns = shifts_ns or [0] * len(every_ns)
+        self._slots: list[Slot] = []
+        self._start_again()
         self._chance = random.Random()  # noqa: S311 (jitter, not a secret)
 
     async def run(self) -> None:
@@ -104,7 +123,12 @@ class PolledBus:
 
     def _start_again(self) -> None:
         now_ns = time.monotonic_ns()
-        self._slots = [first_slot(slot.every_ns, now_ns) for slot in self._slots]
+        slots = [first_slot(e, now_ns, s) for e, s in zip(self._every_ns, self._shifts_ns, strict=True)]
+        self._slots = [replace(s, due_ns=max(s.due_ns, self._ready_ns(i))) for i, s in enumerate(slots)]
+        self._budget = first_budget(now_ns)
+
+    def _ready_ns(self, index: int) -> int:
+        return int(self._line.ready_s(index) * 1e9)
 
     def _say_down(self, reason: str) -> None:
         if self._recorder.state_of(self._bus.subject) != "down":
@@ -116,8 +140,8 @@ class PolledBus:
         """Until the line breaks; whether a poll came to its end before."""
         lost, worked = self._line.lost, False
         while not lost.is_set():
-            index = most_urgent(self._slots)
-            wait_s = (self._slots[index].due_ns - time.monotonic_ns()) / 1e9
+            index, due_ns = most_urgent(self._slots, self._budget.free_ns)
+            wait_s = (due_ns - time.monotonic_ns()) / 1e9
             if wait_s > 0:
                 try:
                     async with asyncio.timeout(wait_s):
@@ -125,25 +149,28 @@ class PolledBus:
                     break
                 except TimeoutError:
                     pass
+            began_ns = time.monotonic_ns()
             poll = await self._line.poll(index)
             if lost.is_set() and poll.heard is not Heard.ANSWER:
                 break  # the line broke, not the device
             if not worked and self._recorder.state_of(self._bus.subject) == "down":
                 log.info("bus %s: line is up again", self._bus.name)
             worked = True
-            self._take(index, poll)
+            self._take(index, poll, began_ns)
             await asyncio.sleep(0)  # buses with a lot to do let the others in
         return worked
 
-    def _take(self, index: int, poll: Poll) -> None:
+    def _take(self, index: int, poll: Poll, began_ns: int) -> None:
         device = self._bus.devices[index]
         before = self._slots[index]
         now_ns = time.monotonic_ns()
         if poll.heard is Heard.ANSWER:
-            self._slots[index] = after_answer(before, now_ns)
+            self._slots[index] = after_answer(before, now_ns, began_ns)
         else:
             after = after_silence if poll.heard is Heard.SILENCE else after_noise
-            self._slots[index] = after(before, now_ns, self._chance.random())
+            self._slots[index] = after(before, now_ns, self._chance.random(), self._ready_ns(index))
+        if before.silent and poll.heard is Heard.SILENCE:
+            self._budget = self._budget.spent(now_ns - began_ns, now_ns)
         state, known = poll.states.get(device.name, OK), self._recorder.state_of(device.name)
         if state != known and (state != OK or known is not None):
             level = logging.INFO if state == OK else logging.WARNING

@@ -1,72 +1,99 @@
-"""The wire of a Modbus bus, through pymodbus's asynchronous clients without their retries.
+"""A Modbus bus as the schedule sees it: one device polled, its values or what is wrong.
 
 An RTU reply carries no transaction id. A reply that comes after its timeout looks like the answer to the next
-request of the same shape, so that:
-- a unit that timed out is not asked again for at least 1.8 s (`schedule.STEP_NS` less its jitter), which is the
-  longest late reply allowed for; other units are told apart by their id;
-- after a timeout or a damaged reply nothing is sent until the line has been quiet for `DRAIN_S`;
-- each reply is checked for unit id, function code and byte count.
+request of the same shape (unit id, function code, byte count), so that after a request whose reply was not seen no
+request of that shape goes to that unit for `LATE_S`, the longest late reply that is allowed for. Meanwhile its
+registers are read in two parts, whose replies are shorter and cannot be mistaken; a single value, which has no parts,
+waits. Each reply is checked for unit id, function code, byte count, CRC and for a second one behind it
+(`_modbus_frames.py`); nothing is sent before the line is quiet (`_modbus_wire.py`); nothing is asked twice behind the
+schedule's back.
 
 What goes wrong becomes a state: `timeout` (nothing came), `crc` (bytes came, no sound frame), `exception-N`,
-`invalid` (a sound frame that does not answer the request).
+`invalid` (a sound frame that does not answer the request, or two).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from pymodbus import FramerType, ModbusException
-from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-from pymodbus.client.base import ModbusBaseClient
-from pymodbus.pdu import ModbusPDU
+from dataclasses import dataclass, field
 
 from gateway.bus import Heard, Poll
 from gateway.decode import Text
 from gateway.driver import Bus, Device, Explained, Point
-from gateway.drivers.modbus import serial_settings
+from gateway.drivers._modbus_frames import TIMEOUT, Ask, Reply, ask
+from gateway.drivers._modbus_wire import Wire, open_serial, open_tcp
+from gateway.drivers.modbus import bits_of, serial_settings
 from gateway.interpret import Interpreter, interpreter
-from gateway.places import FUNCTION_CODES, Derived, Register
+from gateway.patience import Patience
+from gateway.places import Derived, Register
 from gateway.plan import Read
 from gateway.record import OK, worst
 from gateway.registers import ModbusProfile
 from makiba.reading import Series, Value
 
-DRAIN_S = 0.05
-DRAIN_AT_MOST_S = 1.0
-CONNECT_S = 3.0
+LATE_S = 10.0
+GAP_TCP_S = 0.005
+"""Quiet behind a reply that a converter passes through; it knows the line's gap, we do not."""
+LEAST_SERIAL_S, LEAST_TCP_S = 0.2, 0.5
+"""No timeout is learned below these: a USB hub that is busy; one packet lost and sent again."""
 # Modbus application protocol 1.1b3, section 7: a gateway says that the unit behind it is not there.
-_NOT_THERE = frozenset({10, 11})
-
-# Each timeout would be an error line of the library; what it means is said once by the bus.
-logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+_NOT_THERE = frozenset({"exception-10", "exception-11"})
 
 
 @dataclass(frozen=True, slots=True)
+class _Reading:
+    """One planned read: as a whole, and in two parts while its whole may be answered late."""
+
+    whole: Ask
+    parts: tuple[Ask, ...]
+
+
+@dataclass(slots=True)
 class _Compiled:
-    """A device made ready."""
+    """A device made ready. `closed` holds the shapes that may be answered late, and until when (seconds)."""
 
     name: str
-    unit_id: int
-    timeout_s: float
     pause_s: float
     interpreter: Interpreter
-    other_subjects: tuple[str, ...]
+    readings: tuple[_Reading, ...]
+    patience: Patience
+    states: dict[str, list[str]]
+    closed: dict[bytes, float] = field(default_factory=dict)
 
 
-def _compile(device: Device) -> _Compiled:
+def _compile(device: Device, least_s: float) -> _Compiled:
     profile: ModbusProfile = device.profile
+    unit_id, found = device.options.unit_id, interpreter(device)
+    readings = tuple(
+        _Reading(ask(unit_id, read), tuple(ask(unit_id, part) for part in halves(read, found)))
+        for read in found.reads
+    )
     return _Compiled(
         device.name,
-        device.options.unit_id,
-        profile.timeout.total_seconds(),
         profile.pause.total_seconds(),
-        interpreter(device),
-        tuple(s for s in device.subjects if s != device.name),
+        found,
+        readings,
+        Patience(profile.timeout.total_seconds(), least_s),
+        {device.name: [], **{subject: [] for subject in device.subjects}},
+    )
+
+
+def halves(read: Read, found: Interpreter) -> tuple[Read, ...]:
+    """`read` in two shorter ones with no value cut, nearest to the middle; none when it has one value only."""
+    spans = [(at, at + found.spots[item].width) for item, at in read.items]
+    cuts = [c for c in range(1, read.count) if not any(first < c < past for first, past in spans)]
+    if read.table in ("coil", "discrete"):
+        # Their replies count bytes: a part is told apart only when it has fewer.
+        size = (read.count + 7) // 8
+        cuts = [c for c in cuts if (c + 7) // 8 < size and (read.count - c + 7) // 8 < size]
+    if not cuts:
+        return ()
+    cut = min(cuts, key=lambda c: abs(2 * c - read.count))
+    return (
+        Read(read.table, read.address, cut, ()),
+        Read(read.table, read.address + cut, read.count - cut, ()),
     )
 
 
@@ -74,150 +101,108 @@ class ModbusLine:
     """The wire of one bus; see `gateway.bus.Line`."""
 
     def __init__(self, bus: Bus) -> None:
-        self.lost = asyncio.Event()
-        self.down_word = "bus-down" if bus.driver.kind == "rtu" else "unreachable"
         self._bus = bus
-        self._devices = [_compile(device) for device in bus.devices]
-        self._client: ModbusBaseClient | None = None
-        self._is_stream = bus.driver.kind == "rtu" or bus.options.framing == "rtu"
-        self._silence_s = 0.0
-        if bus.driver.kind == "rtu":
-            # 3.5 characters, and at least 1.75 ms (Modbus over serial line 1.02, section 2.5.1.1).
-            self._silence_s = max(38.5 / serial_settings(bus)["baudrate"], 0.00175)
-        self._sent = b""
-        self._received = b""
-        self._last_byte_s = 0.0
-        self._drain = False
+        self._is_serial = bus.driver.kind == "rtu"
+        self._may_be_late = self._is_serial or bus.options.framing == "rtu"
+        self.down_word = "bus-down" if self._is_serial else "unreachable"
+        least_s = LEAST_SERIAL_S if self._is_serial else LEAST_TCP_S
+        self._devices = [_compile(device, least_s) for device in bus.devices]
+        self._wire: Wire | None = None
+        self._never = asyncio.Event()
         self.trace: Callable[[bool, bytes], None] | None = None
+
+    @property
+    def lost(self) -> asyncio.Event:
+        return self._wire.lost if self._wire else self._never
 
     async def open(self) -> None:
         self.close()
-        self.lost.clear()
-        client = self._new_client()
-        if not await client.connect():
-            client.close()
-            raise OSError(f"{self._where()} does not open")
-        self._client = client
-        self._drain = self._is_stream
+        options = self._bus.options
+        if self._is_serial:
+            settings = serial_settings(self._bus)
+            char_s = bits_of(settings) / settings["baudrate"]
+            # 3.5 characters, and at least 1.75 ms (Modbus over serial line 1.02, section 2.5.1.1).
+            self._wire = open_serial(options.port, settings, char_s, max(3.5 * char_s, 0.00175))
+        else:
+            self._wire = await open_tcp(options.host, options.port, options.framing, GAP_TCP_S)
+        self._wire.trace = self.trace
 
     def close(self) -> None:
-        if self._client:
-            client, self._client = self._client, None
-            client.close()
+        if self._wire:
+            self._wire.close()
 
-    def _new_client(self) -> ModbusBaseClient:
-        hooks: dict[str, Any] = {
-            "trace_packet": self._on_packet,
-            "trace_connect": self._on_connect,
-            "retries": 0,
-            "reconnect_delay": 0,
-            "timeout": CONNECT_S,
-        }
-        options = self._bus.options
-        if self._bus.driver.kind == "rtu":
-            settings = serial_settings(self._bus)
-            return AsyncModbusSerialClient(options.port, handle_local_echo=options.echo, **settings, **hooks)
-        framer = FramerType.RTU if options.framing == "rtu" else FramerType.SOCKET
-        return AsyncModbusTcpClient(options.host, port=options.port, framer=framer, **hooks)
+    def ready_s(self, index: int) -> float:
+        """The time of the monotonic clock from which on the device may be asked."""
+        device = self._devices[index]
+        return max((self._opens_s(device, reading)[0] for reading in device.readings), default=0.0)
 
-    def _where(self) -> str:
-        options = self._bus.options
-        return str(options.port) if self._bus.driver.kind == "rtu" else f"{options.host}:{options.port}"
-
-    def _on_connect(self, connected: bool) -> None:
-        if not connected:
-            self.lost.set()
-
-    def _on_packet(self, sending: bool, data: bytes) -> bytes:
-        if sending:
-            self._sent, self._received = data, b""
-        else:
-            self._received, self._last_byte_s = data, time.monotonic()
-        if self.trace:
-            self.trace(sending, data)
-        return data
+    def _opens_s(self, device: _Compiled, reading: _Reading) -> tuple[float, tuple[Ask, ...]]:
+        """From when on a read may be made, and how."""
+        if not device.closed:
+            return 0.0, (reading.whole,)
+        ways = [(reading.whole,), reading.parts] if reading.parts else [(reading.whole,)]
+        opens = [(max(device.closed.get(a.shape, 0.0) for a in way), way) for way in ways]
+        now_s = time.monotonic()
+        return next(((at, way) for at, way in opens if at <= now_s), min(opens, key=lambda o: o[0]))
 
     async def poll(self, index: int) -> Poll:
         device = self._devices[index]
-        replies: list[Sequence[int] | None] = [None] * len(device.interpreter.reads)
-        states: dict[str, list[str]] = {device.name: [OK], **{s: [] for s in device.other_subjects}}
+        found = device.interpreter
+        replies: list[Sequence[int] | None] = [None] * len(found.reads)
+        states = {subject: list(said) for subject, said in device.states.items()}
+        mine = states[device.name]
+        mine.append(OK)
         heard = Heard.ANSWER
-        for place, read in enumerate(device.interpreter.reads):
-            reply, heard = await self._transact(device, read)
-            if not isinstance(reply, str):
-                replies[place] = reply
-                continue
-            states[device.name].append(reply)
+        for place, reading in enumerate(device.readings):
+            words, state, heard = await self._read(device, reading)
+            replies[place] = words
+            if words is None:
+                mine.append(state)
             if heard is not Heard.ANSWER:
                 break
         values: list[tuple[Series, Value]] = []
-        for point, found in zip(device.interpreter.points, device.interpreter.found(replies), strict=True):
-            if found is not None:
-                states[point.series.subject].append(found if isinstance(found, str) else OK)
-            if isinstance(found, Text):
-                values.append((point.series, found.text))
-            elif isinstance(found, (int, float)):
-                values.append((point.series, found))
-        # A channel that was not read this time keeps its state: what is wrong is said of the device.
+        for point, value in zip(found.points, found.found(replies), strict=True):
+            if value is None:
+                continue  # it was not read this time, and keeps its state: what is wrong is said of the device
+            said = value if isinstance(value, str) else OK
+            states[point.series.subject].append(said)
+            if isinstance(value, Text):
+                values.append((point.series, value.text))
+            elif not isinstance(value, str):
+                values.append((point.series, value))
         return Poll(values, {subject: worst(s) for subject, s in states.items() if s}, heard)
 
-    async def _transact(self, device: _Compiled, read: Read) -> tuple[Sequence[int] | str, Heard]:
-        """One request and its reply: the words, or a state; and how it ended."""
-        client = self._client
-        if client is None or not client.connected:
-            self.lost.set()
-            return self.down_word, Heard.SILENCE
-        await self._quiet(device.pause_s)
-        client.ctx.comm_params.timeout_connect = device.timeout_s
-        request = _REQUESTS[read.table]
-        try:
-            async with asyncio.timeout(device.timeout_s * 2 + 1):
-                response: ModbusPDU = await request(client, read.address, count=read.count, device_id=device.unit_id)
-        except (ModbusException, TimeoutError, OSError):
-            self._drain = self._is_stream
-            if self.lost.is_set():
-                return self.down_word, Heard.SILENCE
-            # An adapter that echoes hands back our own request; that is no reply.
-            if self._is_stream and self._received and self._received != self._sent:
-                return "crc", Heard.NOISE
-            return "timeout", Heard.SILENCE
-        return self._checked(device, read, response)
+    async def _read(self, device: _Compiled, reading: _Reading) -> tuple[tuple[int, ...] | None, str, Heard]:
+        opens_s, way = self._opens_s(device, reading)
+        if opens_s > time.monotonic():
+            return None, TIMEOUT, Heard.SILENCE  # only when the schedule did not look at `ready_s`
+        words: tuple[int, ...] = ()
+        for asked in way:
+            reply = await self._ask(device, asked)
+            if reply.words is None:
+                silent = reply.silent or reply.state in _NOT_THERE
+                answered = reply.state.startswith("exception-")
+                return None, reply.state, Heard.SILENCE if silent else Heard.ANSWER if answered else Heard.NOISE
+            words += reply.words
+        return words, OK, Heard.ANSWER
 
-    def _checked(self, device: _Compiled, read: Read, response: ModbusPDU) -> tuple[Sequence[int] | str, Heard]:
-        code = FUNCTION_CODES[read.table]
-        if response.isError() and response.function_code == code | 0x80 and response.dev_id == device.unit_id:
-            found = response.exception_code
-            return f"exception-{found}", Heard.SILENCE if found in _NOT_THERE else Heard.ANSWER
-        is_bits = read.table in ("coil", "discrete")
-        words = [int(b) for b in response.bits] if is_bits else list(response.registers)
-        expected = (read.count + 7) // 8 * 8 if is_bits else read.count
-        if response.function_code != code or response.dev_id != device.unit_id or len(words) != expected:
-            self._drain = self._is_stream
-            return "invalid", Heard.NOISE
-        return words, Heard.ANSWER
-
-    async def _quiet(self, pause_s: float) -> None:
-        """Waits until a request may be sent."""
-        quiet_s = max(self._silence_s, pause_s)
-        began_s = time.monotonic()
-        if self._drain:
-            self._drain = False
-            quiet_s = max(quiet_s, DRAIN_S)
-            self._last_byte_s = began_s
-        while True:
-            now_s = time.monotonic()
-            wait_s = self._last_byte_s + quiet_s - now_s
-            if wait_s <= 0 or now_s - began_s > DRAIN_AT_MOST_S + pause_s:
-                return
-            await asyncio.sleep(wait_s)
-
-
-_REQUESTS: dict[str, Any] = {
-    "coil": ModbusBaseClient.read_coils,
-    "discrete": ModbusBaseClient.read_discrete_inputs,
-    "holding": ModbusBaseClient.read_holding_registers,
-    "input": ModbusBaseClient.read_input_registers,
-}
+    async def _ask(self, device: _Compiled, asked: Ask) -> Reply:
+        wire = self._wire
+        if wire is None or wire.lost.is_set():
+            return Reply(None, self.down_word, silent=True)
+        reply = await wire.ask(asked, device.patience.timeout_s, device.pause_s)
+        if wire.lost.is_set() and reply.words is None:
+            return Reply(None, self.down_word, silent=True)
+        if reply.words is not None and wire.first_byte_s is not None:
+            device.patience.heard(wire.first_byte_s)
+        elif reply.silent:
+            device.patience.missed()
+        now_s = time.monotonic()
+        if reply.owed and self._may_be_late:
+            device.closed[asked.shape] = now_s + LATE_S
+        elif device.closed:
+            device.closed = {shape: until_s for shape, until_s in device.closed.items() if until_s > now_s}
+        return reply
 
 
 async def explain(bus: Bus, device: Device) -> Explained:
@@ -226,10 +211,10 @@ async def explain(bus: Bus, device: Device) -> Explained:
     frames: list[str] = []
 
     def trace(sending: bool, data: bytes) -> None:
-        if sending or not frames or not frames[-1].startswith("<") or not data.startswith(line._received):
+        if sending or not frames or frames[-1].startswith(">"):
             frames.append(f"{'>' if sending else '<'} {data.hex(' ')}")
         else:
-            frames[-1] = f"< {data.hex(' ')}"  # the same reply, more of it
+            frames[-1] += f" {data.hex(' ')}"  # the same reply, more of it
 
     line.trace = trace
     await line.open()

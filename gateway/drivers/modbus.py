@@ -7,6 +7,7 @@ started, so that checking a file needs no Modbus library.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any, Literal
 
 from pydantic import Field
@@ -28,7 +29,7 @@ class RtuOptions(Strict):
     parity: Literal["none", "even", "odd"] | None = None
     data_bits: Literal[7, 8] | None = None
     stop_bits: Literal[1, 2] | None = None
-    echo: bool = Field(default=False, description="The adapter hands back what it sends")
+    echo: bool = Field(default=False, description="The adapter hands back what it sends (noticed anyway)")
 
 
 class TcpOptions(Strict):
@@ -82,7 +83,7 @@ class _Modbus:
         from gateway.drivers._modbus_line import ModbusLine
 
         every_ns = [int(d.options.every.total_seconds() * 1e9) for d in bus.devices]
-        await PolledBus(bus, every_ns, ModbusLine(bus), recorder).run()
+        await PolledBus(bus, every_ns, ModbusLine(bus), recorder, self._shifts_ns(bus)).run()
 
     async def read_once(self, bus: Bus, device: Device) -> Explained:
         from gateway.drivers._modbus_line import explain
@@ -103,6 +104,11 @@ class _Modbus:
     def _seconds(self, bus: Bus, device: Device, read: Read) -> float:
         raise NotImplementedError
 
+    def _shifts_ns(self, bus: Bus) -> list[int] | None:
+        """How far each device's grid stands behind the first one's."""
+        del bus
+        return None
+
 
 class Rtu(_Modbus):
     """Modbus RTU on a serial line."""
@@ -114,11 +120,16 @@ class Rtu(_Modbus):
     def _seconds(self, bus: Bus, device: Device, read: Read) -> float:
         """Request 8 bytes, reply 5 and the data, the device's turnaround, and 3.5 characters of silence twice."""
         serial = serial_settings(bus)
-        bits = 1 + serial["bytesize"] + (serial["parity"] != "N") + serial["stopbits"]
+        bits = bits_of(serial)
         data = (read.count + 7) // 8 if read.table in ("coil", "discrete") else 2 * read.count
         profile: ModbusProfile = device.profile
         wait_s = max(profile.pause.total_seconds(), 7 * bits / serial["baudrate"])
         return float((13 + data) * bits / serial["baudrate"] + profile.turnaround.total_seconds() + wait_s)
+
+    def _shifts_ns(self, bus: Bus) -> list[int]:
+        """One behind the other by the time that each takes; a line is a queue anyway."""
+        busy_ns = (int(load.busy_s * 1e9) for load in self.loads(bus))
+        return list(accumulate(busy_ns, initial=0))[:-1]
 
 
 class Tcp(_Modbus):
@@ -131,6 +142,11 @@ class Tcp(_Modbus):
     def _seconds(self, bus: Bus, device: Device, read: Read) -> float:
         del bus, read
         return float(device.profile.turnaround.total_seconds() + device.profile.pause.total_seconds() + 0.002)
+
+
+def bits_of(serial: dict[str, Any]) -> int:
+    """Bits of one character on the line, start and stop bits included."""
+    return int(1 + serial["bytesize"] + (serial["parity"] != "N") + serial["stopbits"])
 
 
 def serial_settings(bus: Bus) -> dict[str, Any]:

@@ -66,8 +66,27 @@ def test_noise_is_forgiven_twice() -> None:
 
 
 def test_the_longest_due_goes_first_and_healthy_before_silent() -> None:
-    assert most_urgent([Slot(S, 0, 5), Slot(S, 0, 3), Slot(S, 0, 4)]) == 1
-    assert most_urgent([Slot(S, 0, 3, failures=1), Slot(S, 0, 3)]) == 1
+    assert most_urgent([Slot(S, 0, 5), Slot(S, 0, 3), Slot(S, 0, 4)]) == (1, 3)
+    assert most_urgent([Slot(S, 0, 3, failures=1), Slot(S, 0, 3)]) == (1, 3)
+
+
+def test_silent_devices_wait_for_the_budget_only_while_somebody_answers() -> None:
+    dead = Slot(S, 0, 3, failures=1, silent=True)
+    assert most_urgent([dead, Slot(S, 0, 5)], probes_free_ns=4) == (0, 4)
+    assert most_urgent([dead, Slot(S, 0, 5)], probes_free_ns=9) == (1, 5)
+    assert most_urgent([dead, dead], probes_free_ns=9) == (0, 3)
+
+
+def test_a_turn_that_came_late_is_made_up_for_once_and_half_a_period_later() -> None:
+    slot = Slot(S, 100 * S, 100 * S)
+    late = after_answer(slot, 101 * S + S // 10, began_ns=101 * S)
+    assert (late.grid_ns, late.due_ns) == (101 * S, 101 * S + S // 2)
+    assert after_answer(late, 101 * S + S * 6 // 10, began_ns=101 * S + S // 2).due_ns == 102 * S
+
+
+def test_a_silent_unit_waits_for_a_reply_that_may_be_late() -> None:
+    assert after_silence(Slot(S, 0, 0), S, 0.5, ready_ns=11 * S).due_ns == 11 * S
+    assert after_noise(Slot(S, 0, 0), S, 0.5, ready_ns=11 * S).due_ns == 11 * S
 
 
 def test_a_line_is_tried_again_within_20_seconds_for_ever() -> None:
