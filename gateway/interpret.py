@@ -37,8 +37,8 @@ class Spot:
     width: int
 
 
-Memory = Mapping[Spot, Words]
-"""What was read this time."""
+Memory = Sequence[Words | None]
+"""What was read this time, by the place among the spots."""
 Look = Callable[[Memory], Found | None]
 Check = Callable[[Memory], str | None]
 """OK, a state, or None when it was not read."""
@@ -55,12 +55,11 @@ class Interpreter:
 
     def found(self, replies: Sequence[Words | None]) -> list[Found | None]:
         """What each point came out as; `replies` are those of `reads`, None for one that failed."""
-        memory: dict[Spot, Words] = {}
+        memory: list[Words | None] = [None] * len(self.spots)
         for read, reply in zip(self.reads, replies, strict=True):
             if reply is not None:
                 for item, at in read.items:
-                    spot = self.spots[item]
-                    memory[spot] = reply[at : at + spot.width]
+                    memory[item] = reply[at : at + self.spots[item].width]
         return [look(memory) for look in self.looks]
 
 
@@ -69,7 +68,7 @@ def interpreter(device: Device) -> Interpreter:
     profile: ModbusProfile = device.profile
     build = _Builder(profile, device.constants)
     looks = tuple(build.point(point) for point in device.points)
-    spots = tuple(dict.fromkeys(build.spots))
+    spots = tuple(build.spots)
     return Interpreter(device.points, spots, plan_reads(spots, limits_of(profile)), looks)
 
 
@@ -96,7 +95,7 @@ class _Builder:
         self._profile = profile
         self._constants = constants
         self._status = {status.name: status for status in profile.status}
-        self.spots: list[Spot] = []
+        self.spots: dict[Spot, int] = {}
 
     def point(self, point: Point) -> Look:
         return self._value(point.index, point.quantity, point.unit)
@@ -129,9 +128,9 @@ class _Builder:
         if register.scaled_by:
             return self._scaled(spot, register, register.scaled_by, quantity)
         decode = decoder(register, quantity)
-        return lambda memory: None if (words := memory.get(spot)) is None else decode.decode(words)
+        return lambda memory: None if (words := memory[spot]) is None else decode.decode(words)
 
-    def _scaled(self, spot: Spot, register: Register, by: ScaledBy, quantity: Quantity) -> Look:
+    def _scaled(self, spot: int, register: Register, by: ScaledBy, quantity: Quantity) -> Look:
         where, places, raw = self._spot(by), raw_number(by), raw_number(register)
         sign = -1 if by.means == "decimals" else 1
         judges = {
@@ -140,7 +139,7 @@ class _Builder:
         }
 
         def look(memory: Memory) -> Found | None:
-            words, place = memory.get(spot), memory.get(where)
+            words, place = memory[spot], memory[where]
             if words is None or place is None:
                 return None
             judge = judges.get(int(n)) if math.isfinite(n := places(place)) else None
@@ -150,7 +149,7 @@ class _Builder:
 
     def _gate(self, status: Status) -> Check:
         spot, raw, judge = self._spot(status), raw_number(status), status_judge(status)
-        return lambda memory: None if (words := memory.get(spot)) is None else judge(raw(words))
+        return lambda memory: None if (words := memory[spot]) is None else judge(raw(words))
 
     def _condition(self, ref: str, at_least: float | None, at_most: float | None, otherwise: str) -> Check:
         index = self._profile.find(ref)
@@ -191,10 +190,8 @@ class _Builder:
     def _to_catalogue(self, name: str, quantity: Quantity) -> Callable[[float], float]:
         return _converter(self._profile.constants[name].unit, quantity.unit)
 
-    def _spot(self, place: Place) -> Spot:
-        spot = _spot(self._profile, place)
-        self.spots.append(spot)
-        return spot
+    def _spot(self, place: Place) -> int:
+        return self.spots.setdefault(_spot(self._profile, place), len(self.spots))
 
 
 def status_judge(status: Status) -> Callable[[float], str]:

@@ -1,7 +1,7 @@
 """The gateway file: which buses and devices there are, and where measurements go.
 
-`load_gateway` checks in two phases: each node against its model (those of a bus belong to its driver), then the
-whole file: names, profiles, channels, unit ids. Each phase reports everything it finds, with file and line.
+`load_gateway` checks in two phases: each node against its model (those of a bus belong to its driver), then what of
+the file is right as a whole: names, profiles, channels, unit ids. Everything is told in one pass, with file and line.
 Paths in the file are relative to the file's folder.
 """
 
@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from gateway.constants import ConstantValue, constants_for
 from gateway.driver import Bus, ChannelUse, Device, Driver, Point
+from gateway.partial import Rest, split
 from gateway.profile import LoadedProfile, Measured, Profile, ProfileShelf, Strict, Valued
 from gateway.units import conversion, units_for
 from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located
@@ -62,9 +63,10 @@ class Gateway:
 def load_gateway(file: Path, drivers: Mapping[str, Driver]) -> Gateway:
     """The gateway file, checked; `ConfigErrors` with everything that is wrong in it and in its profiles."""
     located = load_located(file)
-    parsed: Any = located.validate(file_model(drivers))
-    folder = file.resolve().parent
-    return _Second(located, parsed, folder, drivers).gateway()
+    problems, rest = split(located, file_model(drivers))
+    if rest is None:
+        raise ConfigErrors(problems)
+    return _Second(located, rest, file.resolve().parent, drivers, problems).gateway()
 
 
 def check_files(gateway: Gateway) -> None:
@@ -116,10 +118,19 @@ def file_model(drivers: Mapping[str, Driver]) -> type[Strict]:
 
 
 class _Second:
-    """The second phase: names, profiles and channels of the whole file."""
+    """The second phase: names, profiles and channels of what of the file is right."""
 
-    def __init__(self, located: Located, parsed: Any, folder: Path, drivers: Mapping[str, Driver]) -> None:
+    def __init__(
+        self,
+        located: Located,
+        rest: Rest[Any],
+        folder: Path,
+        drivers: Mapping[str, Driver],
+        problems: list[Problem],
+    ) -> None:
+        parsed = rest.model
         self._located = located
+        self._original = rest.original
         self._parsed = parsed
         self._folder = folder
         self._drivers = drivers
@@ -129,7 +140,8 @@ class _Second:
             folders.append(folder / parsed.profiles)
         self._shelf = ProfileShelf(folders, models)
         self._names: dict[str, int] = {}
-        self._problems: dict[str, Problem] = {}  # by text: a profile used twice is reported once
+        # By text: a profile used twice is reported once.
+        self._problems: dict[str, Problem] = {str(p): p for p in problems}
 
     def gateway(self) -> Gateway:
         p = self._parsed
@@ -148,8 +160,11 @@ class _Second:
         return mqtt.model_copy(update={"tls": TlsOptions(**files)})
 
     def _say(self, path: tuple[str | int, ...], message: str) -> None:
-        problem = self._located.problem(path, message)
+        problem = self._located.problem(self._original(path), message)
         self._problems[str(problem)] = problem
+
+    def _line(self, path: tuple[str | int, ...]) -> int:
+        return self._located.place(self._original(path))[0]
 
     def _bus(self, name: str, parsed: Any) -> Bus:
         kind = next(k for k in self._drivers if hasattr(parsed, k))
@@ -158,7 +173,7 @@ class _Second:
         devices: list[Device] = []
         for index, device in enumerate(parsed.devices):
             here = (*path, "devices", index)
-            line = self._located.place((*here, "name"))[0]
+            line = self._line((*here, "name"))
             if device.name in self._names:
                 self._say((*here, "name"), f"{device.name!r} is used twice (line {self._names[device.name]})")
             self._names.setdefault(device.name, line)
@@ -169,7 +184,7 @@ class _Second:
                 devices.append(self._device(here, device, loaded))
 
         def line_of(where: tuple[str | int, ...]) -> int:
-            return self._located.place((*path, *where))[0]
+            return self._line((*path, *where))
 
         for where, message in driver.problems(options, parsed.devices, line_of):
             self._say((*path, *where), message)

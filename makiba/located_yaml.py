@@ -85,6 +85,8 @@ class Located:
     file: str
     data: Any
     places: Mapping[Path_, tuple[int, int]] = field(repr=False)
+    twice: tuple[Problem, ...] = ()
+    """Keys that stand twice; `validate` tells them with everything else."""
 
     def place(self, path: Sequence[str | int]) -> tuple[int, int]:
         """Where the node at `path` stands, or its nearest parent that exists."""
@@ -109,9 +111,12 @@ class Located:
     def validate(self, model: type[M]) -> M:
         """The file as a `model`; `ConfigErrors` with all that is wrong otherwise."""
         try:
-            return model.model_validate(self.data)
+            valid = model.model_validate(self.data)
         except ValidationError as error:
-            raise ConfigErrors([self._explain(model, e) for e in error.errors()]) from None
+            raise ConfigErrors([*self.twice, *(self._explain(model, e) for e in error.errors())]) from None
+        if self.twice:
+            raise ConfigErrors(self.twice)
+        return valid
 
     def _known(self, path: Sequence[str | int]) -> tuple[Path_, tuple[int, int]]:
         """The part of `path` that exists, and its place. A tag that pydantic put into a path is passed over."""
@@ -156,7 +161,7 @@ class Located:
 
 
 def load_located(file: Path) -> Located:
-    """Reads `file`; `ConfigErrors` when it cannot be read, is not YAML, or names a key twice."""
+    """Reads `file`; `ConfigErrors` when it cannot be read or is not YAML."""
     name = str(file)
     try:
         text = file.read_text(encoding="utf-8")
@@ -178,8 +183,6 @@ def parse_located(text: str, name: str) -> Located:
         places: dict[Path_, tuple[int, int]] = {(): (1, 1)}
         problems: list[Problem] = []
         _place(node, (), places, problems, name)
-        if problems:
-            raise ConfigErrors(problems)
         data = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -189,7 +192,7 @@ def parse_located(text: str, name: str) -> Located:
         raise ConfigErrors([Problem(name, 1, 1, "", f"is not YAML: {error}")]) from None
     finally:
         loader.dispose()
-    return Located(name, data, places)
+    return Located(name, data, places, tuple(problems))
 
 
 def _place(

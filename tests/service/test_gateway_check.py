@@ -31,7 +31,7 @@ def test_every_error_of_a_profile_is_shown_in_one_pass(tmp_path: Path) -> None:
     done = call("check", str(file))
     assert done.returncode == 2
     lines = done.stderr.splitlines()
-    assert len(lines) == 12
+    assert len(lines) == 13
     assert all(line.startswith(f"{file}:") for line in lines)
 
 

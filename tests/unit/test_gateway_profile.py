@@ -100,6 +100,8 @@ registers:
 derived:
   - {quantity: level, of: distance, subtract_from: hight}
 quirks: {unsolicited-frame: It talks by itself.}
+max_gap: 3
+max_gap: 4
 """
 
 
@@ -130,6 +132,7 @@ def test_ten_errors_are_told_in_one_pass_each_with_the_nearest_word(tmp_path: Pa
             " expected 'one-value-per-read', 'unsolicited-frames', 'answers-any-address',"
             " 'other-protocol-when-shipped', 'power-cycle-after-settings', 'needs-trigger', 'drifts' or 'indicative'"
         ),
+        "20:1: max_gap: stands twice; remove one of the two",
     ]
 
 

@@ -104,6 +104,39 @@ def test_the_whole_file_is_checked_once_its_parts_are_right(tmp_path: Path) -> N
     ]
 
 
+def test_a_wrong_node_hides_no_error_of_the_others(tmp_path: Path) -> None:
+    text = HEAD + (
+        "  barn:\n"
+        "    rtu: {port: /dev/ttyS0, baud: fast}\n"
+        "    devices: [{name: a, profile: xy-md02, unit_id: 1, every: 1s}]\n"
+        "  field:\n"
+        "    rtu: {port: /dev/ttyS1}\n"
+        "    devices:\n"
+        "      - {name: b, profile: xy-md02, unit_id: 1, evry: 1s}\n"
+        "      - {name: c, profile: xy-md03, unit_id: 2, every: 1s}\n"
+        "      - {name: c, profile: dfrobot-sen0676, unit_id: 3, every: 1s, constants: {installation_hight: 4}}\n"
+        "  field:\n"
+        "    rtu: {port: /dev/ttyS1}\n"
+        "    devices:\n"
+        "      - {name: b, profile: xy-md02, unit_id: 1, evry: 1s}\n"
+        "      - {name: c, profile: xy-md03, unit_id: 2, every: 1s}\n"
+        "      - {name: c, profile: dfrobot-sen0676, unit_id: 2, every: 1s, constants: {installation_hight: 4}}\n"
+    )
+    assert [p.partition(" ")[2] for p in _problems(tmp_path, text)] == [
+        "buses.barn.rtu.baud: 'fast' is not accepted; expected a valid integer",
+        "buses.field: stands twice; remove one of the two",
+        "buses.field.devices[0].every: is missing",
+        "buses.field.devices[0].evry: unknown key 'evry'; did you mean 'every'?",
+        "buses.field.devices[1].profile: 'xy-md03' is unknown; did you mean 'xy-md02'?",
+        "buses.field.devices[2].name: 'c' is used twice (line 18)",
+        "buses.field.devices[2].unit_id: unit_id 2 used twice (c, line 18)",
+        (
+            "buses.field.devices[2].constants.installation_hight: dfrobot-sen0676 has no constant"
+            " 'installation_hight'; did you mean 'installation_height'?"
+        ),
+    ]
+
+
 def test_an_error_in_an_own_profile_is_told_in_its_file_once(tmp_path: Path) -> None:
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles" / "mine.yaml").write_text("driver: modbus\n", encoding="utf-8")
