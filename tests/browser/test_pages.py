@@ -44,6 +44,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     )
     with process:
         said = wait_until(Home(folder).running, 60, process.log)
+        assert said
         address = str(said["address"])
         subprocess.run(
             [
