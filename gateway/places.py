@@ -105,12 +105,19 @@ class Correction(Strict):
 class Register(Place, Measured):
     """One value that is read."""
 
+    ask_unit: bool = Field(
+        default=False, description="The unit differs from one instrument to the next; the gateway file says it"
+    )
     words: dict[int, str] = Field(default={}, description="Text by raw value, for a text quantity")
     scaled_by: ScaledBy | None = None
     gated_by: tuple[StatusName, ...] = Field(default=(), strict=False, description="Believed only while these are ok")
     valid_while: tuple[Condition, ...] = Field(default=(), strict=False)
     correction: Correction | None = None
     counter: Counter | None = None
+
+    @property
+    def unit_is_asked(self) -> bool:
+        return self.ask_unit
 
 
 class Status(Place):

@@ -99,6 +99,11 @@ class Valued(Strict):
         default=None, description="Unit that the instrument gives; default: the catalogue's"
     )
 
+    @property
+    def unit_is_asked(self) -> bool:
+        """Whether the gateway file says the unit, because it differs from one instrument to the next."""
+        return False
+
 
 class Measured(Valued):
     """A value that comes over the wire; the base of a register and of a sentence's field.
@@ -106,9 +111,6 @@ class Measured(Valued):
     value in `unit` = raw * scale + offset.
     """
 
-    ask_unit: bool = Field(
-        default=False, description="The unit differs from one instrument to the next; the gateway file says it"
-    )
     scale: FiniteFloat = 1.0
     offset: FiniteFloat = 0.0
     sentinels: tuple[float, ...] = Field(default=(), strict=False, description="Raw values that mean 'no value'")
@@ -179,7 +181,7 @@ class Profile(Strict):
 
 
 def _value_problems(path: Path_, value: Valued) -> Iterator[tuple[Path_, str]]:
-    asks = isinstance(value, Measured) and value.ask_unit
+    asks = value.unit_is_asked
     if isinstance(value, Measured) and value.scale == 0:
         yield (*path, "scale"), "is 0, so that every value would be the same"
     if value.quantity is None:

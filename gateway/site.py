@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from gateway.constants import ConstantValue, constants_for
 from gateway.driver import Bus, ChannelUse, Device, Driver, Point
 from gateway.partial import Rest, split
-from gateway.profile import LoadedProfile, Measured, Profile, ProfileShelf, Strict, Valued
+from gateway.profile import LoadedProfile, Profile, ProfileShelf, Strict, Valued
 from gateway.units import conversion, units_for
 from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located
 from makiba.mqtt import MqttOptions, TlsOptions
@@ -266,7 +266,7 @@ def _channel_problem(use: ChannelUse, measured: Valued, profile: str) -> str | N
     """Why a free channel cannot be used like that."""
     word = catalogue()[use.quantity]
     expected = f"expected a unit of {', '.join(units_for(word.unit)) or 'none'}"
-    asks = isinstance(measured, Measured) and measured.ask_unit
+    asks = measured.unit_is_asked
     if asks and use.unit is None:
         return f"needs the unit that the instrument shows, as {{quantity: {use.quantity}, unit: …}}; {expected}"
     if use.unit is not None and not asks:
