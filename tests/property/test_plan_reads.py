@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.decode import decoder
+from gateway.decode import Found, decoder
 from gateway.places import WIDTHS, Register
 from gateway.plan import Limits, Read, plan_reads
 from makiba.quantities import quantity
@@ -58,7 +58,7 @@ def test_coalesced_reads_give_what_single_reads_give(
     wanted = _readable(wanted, limits)
     word = quantity("value")
     single = [decoder(r, word).decode(memory[r.address : r.address + WIDTHS[r.type]]) for r in wanted]
-    together: dict[int, float | str] = {}
+    together: dict[int, Found] = {}
     for read in plan_reads(wanted, limits):
         reply = _serve(memory, read)
         for index, at in read.items:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.decode import decoder, shortest
+from gateway.decode import Found, decoder, shortest
 from gateway.places import Register
 from makiba.quantities import quantity
 
 
-def _decode(words: list[int], name: str = "value", **options: Any) -> float | str:
+def _decode(words: list[int], name: str = "value", **options: Any) -> Found:
     return decoder(Register(quantity=name, address=0, **options), quantity(name)).decode(words)
 
 
