@@ -15,7 +15,7 @@ from demo.replay import DEVICE, SITE, compare
 from makiba.reading import Reading, Series
 from tests.parts import ROOT, makiba
 
-SHARED = Path(os.environ.get("MAKIBA_SHARED_DATA", ROOT.parent / "shared" / "data"))
+SHARED = Path(os.environ.get("TEST_SHARED_DATA", ROOT.parent / "shared" / "data"))
 MONTH = SHARED / "recorded-greenhouse" / "one-month-every-5-minutes.csv"
 ROWS, COLUMNS = 200, 40
 
@@ -57,12 +57,12 @@ def test_a_recording_is_in_the_store_value_for_value(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(420)
 @pytest.mark.skipif(
-    not MONTH.is_file(), reason="the recorded month is not here (MAKIBA_SHARED_DATA names its folder)"
+    not MONTH.is_file(), reason="the recorded month is not here (TEST_SHARED_DATA names its folder)"
 )
 def test_a_real_month_of_a_greenhouse_is_in_the_store_value_for_value(tmp_path: Path) -> None:
-    """Its first week; MAKIBA_WHOLE_MONTH=1 takes all of it, which is a minute and a half more."""
+    """Its first week; TEST_WHOLE_MONTH=1 takes all of it, which is a minute and a half more."""
     rows = MONTH.read_text(encoding="utf-8").splitlines(keepends=True)
-    if not os.environ.get("MAKIBA_WHOLE_MONTH"):
+    if not os.environ.get("TEST_WHOLE_MONTH"):
         rows = rows[:2017]
     file = tmp_path / "recorded.csv"
     file.write_text("".join(rows), encoding="utf-8")
