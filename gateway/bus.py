@@ -22,11 +22,11 @@ from typing import Protocol
 from gateway.driver import Bus
 from gateway.record import OK, Recorder
 from gateway.schedule import (
+    ProbeBudget,
     Slot,
     after_answer,
     after_noise,
     after_silence,
-    first_budget,
     first_slot,
     line_back_off_s,
     most_urgent,
@@ -125,7 +125,7 @@ class PolledBus:
         now_ns = time.monotonic_ns()
         slots = [first_slot(e, now_ns, s) for e, s in zip(self._every_ns, self._shifts_ns, strict=True)]
         self._slots = [replace(s, due_ns=max(s.due_ns, self._ready_ns(i))) for i, s in enumerate(slots)]
-        self._budget = first_budget(now_ns)
+        self._budget = ProbeBudget()
 
     def _ready_ns(self, index: int) -> int:
         return int(self._line.ready_s(index) * 1e9)
@@ -151,7 +151,7 @@ class PolledBus:
                     pass
             began_ns = time.monotonic_ns()
             poll = await self._line.poll(index)
-            if lost.is_set() and poll.heard is not Heard.ANSWER:
+            if lost.is_set() and poll.heard is Heard.SILENCE:
                 break  # the line broke, not the device
             if not worked and self._recorder.state_of(self._bus.subject) == "down":
                 log.info("bus %s: line is up again", self._bus.name)

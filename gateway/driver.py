@@ -30,8 +30,8 @@ Path_ = tuple[str | int, ...]
 
 
 def _long_enough(every: timedelta) -> timedelta:
-    if every < timedelta(milliseconds=10):
-        raise ValueError("is too short; the shortest is 10ms")
+    if every < timedelta(milliseconds=1):
+        raise ValueError("is too short; the shortest is 1ms")
     return every
 
 

@@ -20,8 +20,6 @@ LONGEST_NS = 300_000_000_000
 JITTER = 0.1
 PROBE_SHARE = 20
 """One part in so many of a bus's time may go into waiting for silent devices."""
-PROBE_SAVED_NS = 1_000_000_000
-"""Credit for probes that can be saved up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +82,13 @@ def line_back_off_s(failures: int, chance: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ProbeBudget:
-    """The time that silent devices may still cost. It may be overdrawn by one probe and is then paid back."""
+    """When the next silent device may be probed. Nothing is saved up: two in a row would cost others a turn."""
 
-    credit_ns: int
-    at_ns: int
+    free_ns: int = 0
 
     def spent(self, cost_ns: int, now_ns: int) -> ProbeBudget:
         """After a probe that cost `cost_ns` and ended now."""
-        earned = (now_ns - self.at_ns) // PROBE_SHARE
-        return ProbeBudget(min(self.credit_ns + earned, PROBE_SAVED_NS) - cost_ns, now_ns)
-
-    @property
-    def free_ns(self) -> int:
-        """When the next probe may be sent."""
-        return self.at_ns + max(-self.credit_ns * PROBE_SHARE, 0)
-
-
-def first_budget(now_ns: int) -> ProbeBudget:
-    """All that can be saved up."""
-    return ProbeBudget(PROBE_SAVED_NS, now_ns)
+        return ProbeBudget(now_ns + cost_ns * (PROBE_SHARE - 1))
 
 
 def most_urgent(slots: Sequence[Slot], probes_free_ns: int = 0) -> tuple[int, int]:

@@ -82,18 +82,25 @@ def ask(unit_id: int, read: Read) -> Ask:
 class Reply:
     """How a request ended: `words` (registers, or bits), or None and `state` why not.
 
-    `owed` when the unit's own reply was not seen, so that it may still come. `silent` when nothing was heard.
+    `owed` when the unit's own reply was not seen, so that it may still come; `astray` when the unit sent a sound one
+    of another shape: a late one, if one is still owed, else this one's, mistaken. `silent` when nothing was heard.
     """
 
     words: tuple[int, ...] | None
     state: str
     owed: bool = False
+    astray: bool = False
     silent: bool = False
 
 
 def has_reply(heard: bytes, asked: Ask) -> bool:
     """Whether a sound reply stands in `heard`; more bytes may still make it a doubtful one."""
     return len(heard) >= 5 and next(_sound(_without_echo(heard, asked), asked), None) is not None
+
+
+def is_long_enough(heard: bytes, asked: Ask) -> bool:
+    """Whether a whole reply would fit into what was heard, so that little more is to be expected."""
+    return len(_without_echo(heard, asked)) >= asked.reply_length
 
 
 def conclude(heard: bytes, asked: Ask) -> Reply:
@@ -108,7 +115,8 @@ def conclude(heard: bytes, asked: Ask) -> Reply:
             return Reply(None, INVALID)
         return _read(frames.pop()[:-2], asked)
     if _begins_soundly(heard):
-        return Reply(None, INVALID, owed=True)
+        own = heard[0] == asked.body[0]
+        return Reply(None, INVALID, owed=not own, astray=own)
     # What began like the reply was the reply, damaged; anything else was noise, and the reply may still come.
     return Reply(None, CRC, owed=asked.begins not in heard and asked.refuses not in heard)
 

@@ -36,7 +36,7 @@ from makiba.reading import Series, Value
 LATE_S = 10.0
 GAP_TCP_S = 0.005
 """Quiet behind a reply that a converter passes through; it knows the line's gap, we do not."""
-LEAST_SERIAL_S, LEAST_TCP_S = 0.2, 0.5
+LEAST_SERIAL_S, LEAST_TCP_S = 0.15, 0.5
 """No timeout is learned below these: a USB hub that is busy; one packet lost and sent again."""
 # Modbus application protocol 1.1b3, section 7: a gateway says that the unit behind it is not there.
 _NOT_THERE = frozenset({"exception-10", "exception-11"})
@@ -107,6 +107,7 @@ class ModbusLine:
         self.down_word = "bus-down" if self._is_serial else "unreachable"
         least_s = LEAST_SERIAL_S if self._is_serial else LEAST_TCP_S
         self._devices = [_compile(device, least_s) for device in bus.devices]
+        self._patiences = [device.patience for device in self._devices]
         self._wire: Wire | None = None
         self._never = asyncio.Event()
         self.trace: Callable[[bool, bytes], None] | None = None
@@ -190,15 +191,15 @@ class ModbusLine:
         wire = self._wire
         if wire is None or wire.lost.is_set():
             return Reply(None, self.down_word, silent=True)
-        reply = await wire.ask(asked, device.patience.timeout_s, device.pause_s)
-        if wire.lost.is_set() and reply.words is None:
+        reply = await wire.ask(asked, device.patience.timeout_s(self._patiences), device.pause_s)
+        if wire.lost.is_set() and reply.silent:
             return Reply(None, self.down_word, silent=True)
         if reply.words is not None and wire.first_byte_s is not None:
             device.patience.heard(wire.first_byte_s)
         elif reply.silent:
             device.patience.missed()
         now_s = time.monotonic()
-        if reply.owed and self._may_be_late:
+        if self._may_be_late and (reply.owed or (reply.astray and device.closed)):
             device.closed[asked.shape] = now_s + LATE_S
         elif device.closed:
             device.closed = {shape: until_s for shape, until_s in device.closed.items() if until_s > now_s}

@@ -3,7 +3,7 @@
 One request is under way at a time, and each ends: with a reply, or with the reason why there is none. Over TCP a
 reply is told by its transaction id; a late one is dropped, a header that makes no sense breaks the connection, for
 nothing behind it can be trusted. On a stream (RTU) bytes end a request when the line has been quiet: for 3.5
-characters behind a sound reply, so that a second one is seen, and for `DAMAGED_S` behind anything else. The timeout
+characters behind a sound reply, so that a second one is seen, and for some 10 ms behind anything else. The timeout
 runs until the first byte, so that a long reply needs no long timeout.
 
 Own rim and no library's: pymodbus's client tells a timeout from a damaged reply by the text of an error, waits the
@@ -30,10 +30,12 @@ from gateway.drivers._modbus_frames import (
     conclude,
     conclude_tcp,
     has_reply,
+    is_long_enough,
 )
 
-DAMAGED_S = 0.05
-"""Longer than a USB adapter's buffer holds bytes back (16 ms) and than pauses inside replies that were seen."""
+DAMAGED_S, OVERLONG_S = 0.05, 0.02
+"""Quiet that ends a reply which is not sound yet, and one that has bytes enough to be over. Both are longer than a
+USB adapter holds bytes back (16 ms)."""
 QUIET_AT_MOST_S = 1.0
 """A line that never falls quiet is asked all the same; what it says becomes `crc`."""
 CONNECT_S = 3.0
@@ -144,7 +146,10 @@ class Stream(Wire):
         if self._heard:
             # Our own request come back is not the reply's beginning: the timeout goes on.
             waits = self._deadline_s if self._heard == asked.rtu else 0.0
-            quiet_s = self._gap_s if self._complete else max(DAMAGED_S, 2 * self._gap_s)
+            if self._complete:
+                quiet_s = self._gap_s
+            else:
+                quiet_s = max(OVERLONG_S if is_long_enough(self._heard, asked) else DAMAGED_S, 2 * self._gap_s)
             at_s = max(self._last_byte_s + quiet_s, waits)
         else:
             at_s = self._deadline_s

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from gateway.schedule import (
     LONGEST_NS,
-    PROBE_SAVED_NS,
     PROBE_SHARE,
+    ProbeBudget,
     after_answer,
     after_silence,
-    first_budget,
     first_slot,
     most_urgent,
 )
@@ -40,7 +39,7 @@ def play(
     """A bus as `gateway.bus` runs it. `stall` is (when, how long) the line is blocked once."""
     chance, now = random.Random(seed), 0
     slots = [first_slot(e, 0, s) for e, s in zip(every, shifts or [0] * len(every), strict=True)]
-    budget, probing = first_budget(0), 0
+    budget, probing = ProbeBudget(), 0
     polls: list[list[int]] = [[] for _ in every]
     while now < until:
         index, due = most_urgent(slots, budget.free_ns)
@@ -99,7 +98,7 @@ def test_dead_devices_cost_a_twentieth_of_the_bus_and_are_never_forgotten(
 ) -> None:
     every = [S] * (living + dying)
     played = play(every, [20 * MS] * len(every), set(range(living, living + dying)), timeout, 3600 * S, seed)
-    assert played.probing_ns <= 3600 * S // PROBE_SHARE + PROBE_SAVED_NS + timeout
+    assert played.probing_ns <= 3600 * S // PROBE_SHARE + timeout
     longest_wait = max(LONGEST_NS * 11 // 10, dying * timeout * PROBE_SHARE) + 5 * timeout
     for begins in played.probes_of_dead:
         assert all(b - a <= longest_wait for a, b in itertools.pairwise(begins))
