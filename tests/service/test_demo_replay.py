@@ -56,9 +56,7 @@ def test_a_recording_is_in_the_store_value_for_value(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-@pytest.mark.skipif(
-    not MONTH.is_file(), reason="the recorded month is not here (TEST_SHARED_DATA names its folder)"
-)
+@pytest.mark.skipif(not MONTH.is_file(), reason="the recorded month is not here (TEST_SHARED_DATA names its folder)")
 def test_a_real_month_of_a_greenhouse_is_in_the_store_value_for_value(tmp_path: Path) -> None:
     """Its first week; TEST_WHOLE_MONTH=1 takes all of it, which is a minute and a half more."""
     rows = MONTH.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from collectors.store import Point, ReadingsRejected, Store, StoreMisconfigured, StoreUnavailable, Window, open_store
 from makiba.reading import LATEST_MS, MAX_TEXT, Reading, Series
-from tests.parts import free_port
+from tests.parts import free_port, wait_until
 from tests.service.influx_parts import INFLUXD, NO_INFLUXD, TOKEN, Influxd, V2Door
 
 T0 = 1_790_000_000_000
@@ -336,6 +336,16 @@ def test_a_user_and_password_open_an_influxdb_and_a_wrong_one_is_a_wrong_configu
         first.request("POST", "/query?q=CREATE%20USER%20m%20WITH%20PASSWORD%20%27right%27%20WITH%20ALL%20PRIVILEGES")
         assert first.getresponse().status == 200
         first.close()
+
+        def user_is_known() -> bool:
+            """InfluxDB answers CREATE USER a moment before it knows the user."""
+            asked = http.client.HTTPConnection("127.0.0.1", server.port)
+            asked.request("GET", "/query?q=SHOW%20DATABASES&u=m&p=right")
+            status = asked.getresponse().status
+            asked.close()
+            return status == 200
+
+        wait_until(user_is_known, 10, "InfluxDB knows its user")
         store = open_store(server.url, user="m", password="right")
         store.check()
         store.write([Reading(air("s"), T0, 1.0)])
