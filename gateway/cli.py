@@ -145,7 +145,7 @@ def spool(config: ConfigOption) -> None:
     from gateway.spool_view import view_spool
 
     gateway = _load(config)
-    for line in view_spool(gateway.spool.path):
+    for line in view_spool(gateway.spool.path, gateway.spool.hot):
         typer.echo(line)
 
 

@@ -52,8 +52,9 @@ class Recorder:
             if known is None:
                 known = (Series(self._site, subject, STATE), "", 0)
             if state != known[1]:
-                self._states[subject] = (known[0], state, now_ms)
-                readings.append(Reading(known[0], now_ms, state))
+                at_ms = max(now_ms, known[2] + 1) if known[2] - now_ms < SAY_AGAIN_MS else now_ms
+                self._states[subject] = (known[0], state, at_ms)  # two changes in one millisecond are two readings
+                readings.append(Reading(known[0], at_ms, state))
         if readings:
             self._keep(readings)
 

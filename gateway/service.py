@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from gateway.clock import Clock, read_boot_id
+from gateway.clock import Clock, read_boot_id, unset_readings
 from gateway.driver import Bus
 from gateway.health import keep_health
+from gateway.hot import ClockNote, SpoolInUse
 from gateway.record import Recorder
 from gateway.site import Gateway
 from gateway.spool import Spool
 from gateway.uplink import Uplink
-from makiba.reading import Reading, Series
+from makiba.reading import Reading
 
 log = logging.getLogger("makiba.gateway")
 
@@ -40,9 +42,12 @@ async def serve(gateway: Gateway) -> None:
         gateway.spool.path,
         max_mb=gateway.spool.max_mb,
         force_every_s=gateway.spool.force_every.total_seconds(),
-        dropped=Series(gateway.site, gateway.name, "spool_dropped"),
+        gateway=gateway.name,
+        site=gateway.site,
         boot_id=read_boot_id(),
         now_ms=clock.now_ms,
+        hot=gateway.spool.hot,
+        is_held=True,
     )
     uplink = Uplink(gateway.name, gateway.site, gateway.mqtt, clock, software=software(), reported=reported(gateway))
     uplink.attach(spool)
@@ -51,16 +56,29 @@ async def serve(gateway: Gateway) -> None:
         spool.append(readings)
 
     recorder = Recorder(gateway.site, clock, keep)
-    uplink.on_trouble = lambda state: recorder.record((), {f"{gateway.name}.spool": state})
+    early: list[str] = []  # troubles of the spool before there is a clock to stamp them with
+    uplink.on_trouble = early.append
     spool_failed: asyncio.Future[None] = loop.create_future()
     uplink.on_died = spool_failed.set_exception
-    spool.start(uplink)
+    _join_clock(clock, spool, uplink, recorder, gateway)
+    try:
+        spool.start(uplink)
+    except SpoolInUse as error:
+        log.error("%s", error)
+        raise SystemExit(1) from None
+    # Nothing is polled before there is a file to keep it in; a card that hangs must not hold that up for ever.
+    known = await spool.opened()
+    clock.begin(known.clock, known.newest_ms, known.noted_ms)
+    uplink.on_trouble = lambda state: recorder.record((), {f"{gateway.name}.spool": state})
+    for state in early:
+        uplink.on_trouble(state)
     log.info("gateway %s of site %s: %d buses", gateway.name, gateway.site, len(gateway.buses))
     link = asyncio.create_task(uplink.run(), name="uplink")
     pollers = [asyncio.create_task(_keep_bus(bus, recorder), name=f"bus {bus.name}") for bus in gateway.buses]
     pollers.append(
         asyncio.create_task(keep_health(gateway.name, gateway.site, clock, spool, recorder), name="health")
     )
+    pollers.append(asyncio.create_task(_note_time(clock, spool), name="note time"))
     stop = asyncio.create_task(stopping.wait(), name="stop")
     try:
         # A task that ends by itself is a defect; the process ends with it and is started again by systemd.
@@ -76,6 +94,32 @@ async def serve(gateway: Gateway) -> None:
     for task in done - {stop}:
         task.result()
     log.info("gateway %s stopped", gateway.name)
+
+
+def _join_clock(clock: Clock, spool: Spool, uplink: Uplink, recorder: Recorder, gateway: Gateway) -> None:
+    """What the clock and the spool tell each other, and how that shows."""
+    subject = f"{gateway.name}.clock"
+
+    def known(shift_ms: int, note: ClockNote) -> None:
+        spool.settle(shift_ms, note)
+        recorder.record((), {subject: "ok"})
+        log.info("the time is known (%s)", clock.source)
+
+    def unset(boots: list[tuple[str, int, int]]) -> None:
+        began_ms = clock.now_ms() - time.monotonic_ns() // 1_000_000
+        for boot, first_ms, last_ms in boots:
+            log.warning("boot %s ended before it knew the time; its readings say so", boot)
+            spool.append(unset_readings(gateway.site, subject, first_ms, last_ms, began_ms))
+
+    clock.on_known, clock.on_note, uplink.on_unset = known, spool.note_clock, unset
+
+
+async def _note_time(clock: Clock, spool: Spool) -> None:
+    """Keeps a note on the card of what time it is, for a boot that has no clock."""
+    while True:
+        if clock.is_known:
+            spool.note_time(clock.now_ms())
+        await asyncio.sleep(60.0)
 
 
 async def _keep_bus(bus: Bus, recorder: Recorder) -> None:

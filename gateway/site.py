@@ -37,6 +37,10 @@ class SpoolOptions(Strict):
 
     path: _AsPath = Path("spool.db")
     max_mb: int = Field(default=512, ge=1, le=1_000_000, description="Oldest data goes when it is full")
+    hot: str = Field(
+        default="auto",
+        description="File for the last seconds: auto (in memory: /run or /dev/shm), off (beside the spool) or a path",
+    )
     force_every: Duration = Field(default=timedelta(seconds=10), description="A power cut costs at most this much")
 
 
@@ -148,7 +152,8 @@ class _Second:
         buses = tuple(self._bus(name, bus) for name, bus in p.buses.items())
         if self._problems:
             raise ConfigErrors(list(self._problems.values()))
-        spool = p.spool.model_copy(update={"path": self._folder / p.spool.path})
+        hot = p.spool.hot if p.spool.hot in ("auto", "off") else str(self._folder / p.spool.hot)
+        spool = p.spool.model_copy(update={"path": self._folder / p.spool.path, "hot": hot})
         return Gateway(
             p.gateway, p.site, self._mqtt(p.mqtt), spool, buses, self._folder / Path(self._located.file).name
         )

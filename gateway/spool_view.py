@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from makiba.senml import parse_json, resolve
+from gateway.hot import hot_path, peek_hot
+from gateway.packs import readings_in
 
 
-def view_spool(path: Path) -> Iterator[str]:
+def view_spool(path: Path, hot: str = "auto") -> Iterator[str]:
     """Lines for a person: what waits, since when, and the oldest batch."""
+    if (state := peek_hot(hot_path(path, hot))) and state.batches:
+        waiting = sum(b.readings for b in state.batches.values())
+        yield f"{hot_path(path, hot)}: {len(state.batches)} batches with {waiting} readings wait in memory"
     if not path.is_file():
         yield f"{path}: no spool yet"
         return
@@ -26,18 +30,20 @@ def view_spool(path: Path) -> Iterator[str]:
 
 
 def _lines(path: Path, db: sqlite3.Connection) -> Iterator[str]:
-    meta = dict(db.execute("SELECT name, value FROM meta").fetchall())
+    spool_id, dropped = db.execute("SELECT spool_id, dropped FROM state").fetchone()
     batches, readings, size = db.execute(
         "SELECT count(*), coalesce(sum(readings), 0), coalesce(sum(length(pack)), 0) FROM batch"
     ).fetchone()
-    yield f"{path}: spool {meta.get('spool_id')}"
-    yield f"{batches} batches with {readings} readings wait ({size / 1000:.0f} kB)"
-    if int(meta.get("dropped", "0")):
-        yield f"{meta['dropped']} readings were dropped since this spool was made"
+    yield f"{path}: spool {spool_id}"
+    yield f"{batches} batches with {readings} readings wait on the card ({size / 1000:.0f} kB)"
+    if dropped:
+        yield f"{dropped} readings were dropped since this spool was made"
     for name, order in (("oldest", "ASC"), ("newest", "DESC")):
-        row = db.execute(f"SELECT number, pack FROM batch ORDER BY number {order} LIMIT 1").fetchone()  # noqa: S608
+        row = db.execute(f"SELECT number, deflated, pack FROM batch ORDER BY number {order} LIMIT 1").fetchone()  # noqa: S608
         if row:
-            records = [r for r in resolve(parse_json(row[1]), 0.0) if hasattr(r, "time_s")]
-            since = min(r.time_s for r in records if hasattr(r, "time_s"))
-            stamp = datetime.fromtimestamp(since, tz=UTC).isoformat(timespec="seconds")
-            yield f"{name}: batch {row[0]}, measured {stamp}, {len(records)} readings"
+            found = readings_in(row[2], is_deflated=bool(row[1]))
+            if not found:
+                yield f"{name}: batch {row[0]} cannot be read"
+                continue
+            stamp = datetime.fromtimestamp(found[0].time_ms / 1000, tz=UTC).isoformat(timespec="seconds")
+            yield f"{name}: batch {row[0]}, measured {stamp}, {len(found)} readings"

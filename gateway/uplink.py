@@ -8,6 +8,9 @@ jitter), each time with a new client, so that no queue but the spool outlives a 
 Not guaranteed: that a batch goes out once. It goes out again when its answer is late or the link broke; the
 store is idempotent.
 
+When the broker has nobody to give a batch to, it says so and the batch goes again within a second. A gateway whose
+clock nobody keeps asks the collector: it publishes a pack of nothing but a base name, whose answer has the time.
+
 What goes when is decided by `window.py`. paho calls back on its own thread: callbacks hand over to the loop and
 return.
 """
@@ -18,6 +21,7 @@ import asyncio
 import json
 import logging
 import random
+import secrets
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -28,19 +32,34 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.clock import Clock
+from gateway.packs import Batch
 from gateway.spool import Spool, SpoolEvents
-from gateway.spool_file import Batch
 from gateway.window import Sending, Window
 from makiba import topics
 from makiba.mqtt import MqttOptions, connect_properties, new_client
 from makiba.senml import CONTENT_TYPE_JSON
-from makiba.wire import Ack, BatchId, GatewayStatus, WireError, pack_payload
+from makiba.wire import (
+    CONTENT_ENCODING,
+    DEFLATE,
+    SCHEMA,
+    Ack,
+    BatchId,
+    GatewayStatus,
+    Payload,
+    WireError,
+    pack_payload,
+)
 
 log = logging.getLogger("makiba.gateway.uplink")
 
 ANSWER_S = 10.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
+NOBODY_LISTENS = 0x10
+"""PUBACK: no matching subscribers (MQTT 5, section 3.4.2.1)."""
+ASK_TIME_S = 10.0
+PAGE_AGAIN_S = 1.0
+SENT_REMEMBERED = 256
 REFUSED_LOGGED = 3
 """Refused records of one batch that are logged in full."""
 
@@ -52,7 +71,9 @@ class LinkError(Exception):
 class _Session:
     """One connection: paho's callbacks as futures of the loop."""
 
-    def __init__(self, client: paho.Client, on_ack: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, client: paho.Client, on_ack: Callable[[bytes], None], on_puback: Callable[[int, int], None]
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.client = client
         self.connected: asyncio.Future[None] = loop.create_future()
@@ -66,6 +87,9 @@ class _Session:
         client.on_connect = lambda _c, _u, _f, reason, _p: hand_over(self._on_connect, reason)
         client.on_subscribe = lambda _c, _u, _mid, reasons, _p: hand_over(self._on_subscribe, reasons)
         client.on_disconnect = lambda _c, _u, _f, reason, _p: hand_over(self._on_lost, str(reason))
+        client.on_publish = lambda _c, _u, mid, reason, _p: (
+            hand_over(on_puback, mid, reason.value) if reason.value == NOBODY_LISTENS else None
+        )
         client.on_message = lambda _c, _u, message: hand_over(on_ack, message.payload)
 
     def _on_connect(self, reason: Any) -> None:
@@ -113,7 +137,10 @@ class Uplink(SpoolEvents):
         self._reported = reported
         self._window = window or Window()
         self._spool: Spool | None = None
-        self._spool_id = ""
+        self._spool_ids: set[str] = set()
+        self._sent: dict[int, BatchId] = {}
+        self._time_id = secrets.token_hex(8)
+        self._asked_ns: dict[int, int] = {}
         self._session: _Session | None = None
         self._connection = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -122,6 +149,7 @@ class Uplink(SpoolEvents):
         self._settled = asyncio.Event()
         self.on_trouble: Callable[[str], None] = lambda _state: None
         self.on_died: Callable[[BaseException], None] = lambda _error: None
+        self.on_unset: Callable[[list[tuple[str, int, int]]], None] = lambda _boots: None
         self._chance = random.Random()  # noqa: S311 (jitter, not a secret)
 
     # ------------------------------------------------------------------------------------------ the spool's events
@@ -129,15 +157,26 @@ class Uplink(SpoolEvents):
     def attach(self, spool: Spool) -> None:
         self._spool = spool
 
-    def opened(self, spool_id: str, last_number: int) -> None:
-        self._spool_id = spool_id
-        self._window.opened(last_number)
+    def opened(self, spool_id: str, batches: Sequence[Batch]) -> None:
+        self._spool_ids.add(spool_id)
+        self._window.opened(spool_id, batches)
+        self._pump()
+
+    def card_opened(self, spool_id: str, last_number: int) -> None:
+        self._spool_ids.add(spool_id)
+        self._window.card_opened(spool_id, last_number)
         self._pump()
 
     def committed(self, batches: Sequence[Batch]) -> None:
-        if batches[0].id.spool == self._spool_id:
-            self._window.committed(batches)
-            self._pump()
+        self._window.committed(batches)
+        self._pump()
+
+    def journaled(self, upto: int, last_number: int) -> None:
+        self._window.journaled(upto, last_number)
+        self._pump()
+
+    def found_unset(self, boots: list[tuple[str, int, int]]) -> None:
+        self.on_unset(boots)
 
     def trouble(self, state: str) -> None:
         self.on_trouble(state)
@@ -170,7 +209,9 @@ class Uplink(SpoolEvents):
         client.will_set(
             topics.gateway_topic(self._gateway, topics.STATUS), self._status("offline"), qos=1, retain=True
         )
-        session = _Session(client, self._on_ack)
+        session = _Session(client, self._on_ack, self._on_puback)
+        self._sent.clear()
+        asking: asyncio.Task[None] | None = None
         try:
             await asyncio.to_thread(
                 client.connect,
@@ -192,14 +233,28 @@ class Uplink(SpoolEvents):
             if self._failing:
                 log.info("broker %s:%d: connected", self._options.host, self._options.port)
             self._failing = False
+            asking = asyncio.create_task(self._ask_time(client), name="time")
             raise LinkError(f"link lost: {await session.lost}")
         finally:
+            if asking:
+                asking.cancel()
             self._session = None
             self._window.disconnect()
             if self._timer:
                 self._timer.cancel()
             client.disconnect()
             await asyncio.shield(asyncio.to_thread(client.loop_stop))
+
+    async def _ask_time(self, client: paho.Client) -> None:
+        """Until UTC is known: asks the collector for the time, which no reading may go without."""
+        number = 0
+        while not self._clock.is_known:
+            number += 1
+            self._asked_ns = {number: time.monotonic_ns()}
+            pack = json.dumps([{"bn": f"{self._site}/"}], separators=(",", ":")).encode()
+            mid = self._publish_payload(client, BatchId(self._time_id, number), pack_payload(pack, deflate=False))
+            self._sent[mid] = BatchId(self._time_id, number)
+            await asyncio.sleep(min(1.0 * 2 ** (number - 1), ASK_TIME_S) * self._chance.uniform(0.75, 1.0))
 
     def _greet(self, client: paho.Client) -> None:
         for verb, payload in (
@@ -252,23 +307,40 @@ class Uplink(SpoolEvents):
 
     async def _fetch(self, asked: tuple[int, int, int]) -> None:
         assert self._spool is not None
-        spool_id = self._spool_id
         batches = await self._spool.page(*asked)
+        if batches is None:
+            await asyncio.sleep(PAGE_AGAIN_S)
         self._page_task = None
-        if spool_id == self._spool_id:
+        if batches is not None:
             self._window.page(batches, asked)
         self._pump()
 
     def _publish(self, client: paho.Client, sending: Sending) -> None:
         batch = sending.batch
-        payload = pack_payload(batch.pack, deflate=not sending.is_live)
+        if batch.is_deflated:
+            payload = Payload(batch.pack, (SCHEMA, (CONTENT_ENCODING, DEFLATE)))
+        else:
+            payload = pack_payload(batch.pack, deflate=not sending.is_live)
+        self._sent[self._publish_payload(client, batch.id, payload)] = batch.id
+        while len(self._sent) > SENT_REMEMBERED:
+            del self._sent[next(iter(self._sent))]
+
+    def _publish_payload(self, client: paho.Client, batch: BatchId, payload: Payload) -> int:
+        """Publishes; returns the packet's identifier."""
         properties: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.ContentType = CONTENT_TYPE_JSON
         if len(payload.user_properties) == 1:
             properties.PayloadFormatIndicator = 1  # UTF-8 text, which a deflated body is not
-        properties.CorrelationData = batch.id.to_bytes()
+        properties.CorrelationData = batch.to_bytes()
         properties.UserProperty = list(payload.user_properties)
-        client.publish(self._readings_topic, payload.data, qos=1, properties=properties)
+        return client.publish(self._readings_topic, payload.data, qos=1, properties=properties).mid
+
+    def _on_puback(self, mid: int, reason: int) -> None:
+        """The broker took a packet; only that nobody listens is of interest."""
+        batch = self._sent.pop(mid, None)
+        if batch and reason == NOBODY_LISTENS:
+            self._window.nobody_listens(batch, time.monotonic(), self._chance.random())
+            self._pump()
 
     @property
     def _readings_topic(self) -> str:
@@ -281,14 +353,19 @@ class Uplink(SpoolEvents):
         except WireError as error:
             log.warning("an answer was not understood: %s", error)
             return
-        if batch.spool != self._spool_id or self._spool is None:
+        asked_ns = self._asked_ns.pop(batch.number, None) if batch.spool == self._time_id else None
+        if asked_ns is not None:
+            if self._clock.hear(ack.time_ms, time.monotonic_ns() - asked_ns):
+                log.warning("the time was corrected by the collector's")
+            return
+        if batch.spool not in self._spool_ids or self._spool is None:
             return  # of another card, or of a file that is gone
-        if self._window.acknowledged(batch.number):
+        if self._window.acknowledged(batch):
             for refused in ack.refused[:REFUSED_LOGGED]:
                 log.error("batch %s: refused %r: %s", batch, refused.name[:200], refused.reason[:300])
             if len(ack.refused) > REFUSED_LOGGED:
                 log.error("batch %s: %d more records refused", batch, len(ack.refused) - REFUSED_LOGGED)
-        self._spool.acknowledged(batch.number)
+        self._spool.acknowledged(batch)
         self._pump()
         if self._window.is_idle:
             self._settled.set()

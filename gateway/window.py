@@ -1,13 +1,17 @@
 """Which batch goes next. A state machine without clock, socket or disk.
 
 While connected, at most `size` batches are unacknowledged at a time. Live batches (committed while connected) go
-first; the backlog goes oldest first, takes at most half of the window, and no more than `backlog_per_s` of it a
-second, so that a gateway that was offline for a month does not hold up what happens now. A batch that is not
-acknowledged after `resend_s` is sent again. A disconnect forgets what was under way: all of it is backlog then.
+first. What is older is backlog: batches that waited in the hot file when the link came up, then the journal, oldest
+first; it takes at most half of the window and no more than `backlog_per_s` of it a second, so that a gateway that was
+offline for a month does not hold up what happens now. A batch that is not acknowledged after `resend_s` is sent
+again. A disconnect forgets what was under way: all of it is backlog then.
 
-The backlog is not held in memory. It is the range of numbers from `cursor` to `horizon` in the file, read page by
-page: `wanted` says which page is next, `page` takes it. When acknowledgements stall and live batches pile up, the
-horizon moves up over them and they become backlog.
+When the broker says that nobody listens (PUBACK 0x10: no collector yet), nothing goes for a second, then one batch as
+a probe, and so on with doubling pauses up to `resend_s`, until one is acknowledged.
+
+The journal's backlog is not held in memory. It is the range of numbers from `cursor` to `horizon` in its file, read
+page by page: `wanted` says which page is next, `page` takes it. What moves from the hot file to the journal moves
+here too, whether it was under way or not; it goes again under its new number.
 """
 
 from __future__ import annotations
@@ -16,16 +20,18 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.spool_file import Batch
+from gateway.packs import Batch
+from makiba.wire import BatchId
 
 
 @dataclass(frozen=True, slots=True)
 class WindowRules:
-    """`backlog_size` is a part of `size`."""
+    """`backlog_size` is a part of `size`. `backlog_per_s` counts batches; old ones have 1000 readings."""
 
     size: int = 16
     backlog_size: int = 8
     resend_s: float = 10.0
+    nobody_s: float = 0.75
     backlog_per_s: float = 50.0
     live_most: int = 64
     page_size: int = 16
@@ -52,21 +58,40 @@ class Window:
 
     rules: WindowRules = field(default_factory=WindowRules)
     connected: bool = False
+    _hot_id: str = ""
+    _card_id: str = ""
     _last: int = 0
     _cursor: int = 0
     _horizon: int = 0
+    _hot: dict[int, Batch] = field(default_factory=dict)
     _live: deque[Batch] = field(default_factory=deque)
+    _late: deque[Batch] = field(default_factory=deque)
     _page: deque[Batch] = field(default_factory=deque)
-    _under_way: dict[int, _UnderWay] = field(default_factory=dict)
+    _under_way: dict[BatchId, _UnderWay] = field(default_factory=dict)
     _backlog_due_s: float = 0.0
+    _quiet_until_s: float = 0.0
+    _nobody_step_s: float = 0.0
 
-    def opened(self, last_number: int) -> None:
-        """The file is open, or another one is; all that is in it is backlog."""
-        self._last = last_number
+    # ------------------------------------------------------------------------------------------ what happens
+
+    def opened(self, spool_id: str, batches: Sequence[Batch]) -> None:
+        """The hot file is open; `batches` waited in it."""
+        self._hot_id = spool_id
+        self._hot = {b.id.number: b for b in batches if not b.is_held}
         self._forget()
+
+    def card_opened(self, spool_id: str, last_number: int) -> None:
+        """The journal is open, or another one is; all that is in it is backlog."""
+        for sent in [i for i in self._under_way if i.spool != self._hot_id]:
+            del self._under_way[sent]
+        self._page.clear()
+        self._card_id = spool_id
+        self._last = self._horizon = last_number
+        self._cursor = 0
 
     def connect(self) -> None:
         self.connected = True
+        self._quiet_until_s = self._nobody_step_s = 0.0
         self._forget()
 
     def disconnect(self) -> None:
@@ -76,30 +101,62 @@ class Window:
     def _forget(self) -> None:
         self._under_way.clear()
         self._live.clear()
+        self._late = deque(self._hot.values())
         self._page.clear()
         self._cursor, self._horizon = 0, self._last
 
     def committed(self, batches: Sequence[Batch]) -> None:
-        """New batches are in the file."""
-        self._last = max(self._last, batches[-1].id.number)
+        """New batches are in the hot file."""
+        ready = [b for b in batches if not b.is_held]
+        self._hot.update((b.id.number, b) for b in ready)
         if not self.connected:
-            self._horizon = self._last
+            self._late.extend(ready)
             return
-        self._live.extend(batches)
+        self._live.extend(ready)
         if len(self._live) > self.rules.live_most:
+            self._late.extend(self._live)
             self._live.clear()
-            self._horizon = self._last
 
-    def acknowledged(self, number: int) -> bool:
+    def journaled(self, upto: int, last_number: int) -> None:
+        """Hot batches up to `upto` are in the journal, which has batches up to `last_number`."""
+        for number in [n for n in self._hot if n <= upto]:
+            del self._hot[number]
+            self._under_way.pop(BatchId(self._hot_id, number), None)
+        if upto:
+            self._live = deque(b for b in self._live if b.id.number > upto)
+            self._late = deque(b for b in self._late if b.id.number > upto)
+        self._last = self._horizon = max(self._last, last_number)
+
+    def acknowledged(self, batch: BatchId) -> bool:
         """Whether the batch was under way."""
-        if self._page and any(b.id.number == number for b in self._page):
-            self._page = deque(b for b in self._page if b.id.number != number)
-        return self._under_way.pop(number, None) is not None
+        if batch.spool == self._hot_id:
+            self._hot.pop(batch.number, None)
+            if self._late and any(b.id == batch for b in self._late):
+                self._late = deque(b for b in self._late if b.id != batch)
+        elif self._page and any(b.id == batch for b in self._page):
+            self._page = deque(b for b in self._page if b.id != batch)
+        self._quiet_until_s = self._nobody_step_s = 0.0
+        return self._under_way.pop(batch, None) is not None
+
+    def nobody_listens(self, batch: BatchId, now_s: float, chance: float) -> None:
+        """The broker had nobody to give this batch to."""
+        sent = self._under_way.get(batch)
+        if sent is None or sent.sent_s < self._quiet_until_s:
+            return
+        if now_s >= self._quiet_until_s:
+            step_s = self._nobody_step_s * 2 or self.rules.nobody_s
+            self._nobody_step_s = min(step_s, self.rules.resend_s)
+            self._quiet_until_s = now_s + self._nobody_step_s * (0.75 + chance / 4)
+        # All that is under way went the same way: each is due when the pause is over.
+        for other in self._under_way.values():
+            other.sent_s = min(other.sent_s, self._quiet_until_s - self.rules.resend_s)
 
     @property
     def is_idle(self) -> bool:
         """Nothing is under way and nothing live waits."""
         return not self._under_way and not self._live
+
+    # ------------------------------------------------------------------------------------------ the journal's pages
 
     def wanted(self) -> tuple[int, int, int] | None:
         """(after, up to, how many) of the next page of backlog, when there may be more."""
@@ -112,35 +169,52 @@ class Window:
         after, upto, limit = asked
         if after != self._cursor or self._page or not self.connected:
             return
-        self._page.extend(b for b in batches if b.id.number not in self._under_way)
+        if batches and batches[0].id.spool != self._card_id:
+            return
+        self._page.extend(b for b in batches if b.id not in self._under_way)
         self._cursor = batches[-1].id.number if len(batches) == limit else max(upto, self._cursor)
+
+    # ------------------------------------------------------------------------------------------ what goes
 
     def next(self, now_s: float, chance: float) -> Sending | None:
         """The batch to publish now, taken as sent; None when none may go. `chance` in 0..1 draws jitter."""
-        if not self.connected:
+        if not self.connected or now_s < self._quiet_until_s:
             return None
+        if self._nobody_step_s:
+            return self._probe(now_s)
         has_room = len(self._under_way) < self.rules.size
         if self._live and has_room:
-            batch = self._live.popleft()
-            return self._send(batch, now_s, is_live=True)
-        for number, sent in self._under_way.items():
+            return self._send(self._live.popleft(), now_s, is_live=True)
+        for batch_id, sent in self._under_way.items():
             if now_s - sent.sent_s < self.rules.resend_s:
                 break  # in the order of sending, so that none after it is due
-            del self._under_way[number]
+            del self._under_way[batch_id]
             return self._send(sent.batch, now_s, is_live=sent.is_live, again=True)
-        if (
-            self._page
-            and has_room
-            and now_s >= self._backlog_due_s
-            and self._backlog_under_way() < self.rules.backlog_size
-        ):
-            batch = self._page.popleft()
+        if has_room and self._has_backlog(now_s):
+            batch = (self._late or self._page).popleft()
             self._backlog_due_s = now_s + (0.75 + chance / 2) / self.rules.backlog_per_s
             return self._send(batch, now_s, is_live=False)
         return None
 
+    def _probe(self, now_s: float) -> Sending | None:
+        """One batch after a pause in which nobody listened: whatever is due, or the newest."""
+        if any(now_s - s.sent_s < self.rules.resend_s for s in self._under_way.values()):
+            return None  # the last probe
+        for batch_id, sent in self._under_way.items():
+            del self._under_way[batch_id]
+            return self._send(sent.batch, now_s, is_live=sent.is_live, again=True)
+        queue = self._live or self._late or self._page
+        return self._send(queue.popleft(), now_s, is_live=queue is self._live) if queue else None
+
+    def _has_backlog(self, now_s: float) -> bool:
+        return (
+            bool(self._late or self._page)
+            and now_s >= self._backlog_due_s
+            and self._backlog_under_way() < self.rules.backlog_size
+        )
+
     def _send(self, batch: Batch, now_s: float, *, is_live: bool, again: bool = False) -> Sending:
-        self._under_way[batch.id.number] = _UnderWay(batch, now_s, is_live)
+        self._under_way[batch.id] = _UnderWay(batch, now_s, is_live)
         return Sending(batch, is_live and not again)
 
     def _backlog_under_way(self) -> int:
@@ -152,11 +226,13 @@ class Window:
             return None
         waits = []
         if self._under_way:
-            waits.append(next(iter(self._under_way.values())).sent_s + self.rules.resend_s - now_s)
+            waits.append(min(s.sent_s for s in self._under_way.values()) + self.rules.resend_s - now_s)
+        if self._nobody_step_s and (self._live or self._late or self._page) and not self._under_way:
+            waits.append(self._quiet_until_s - now_s)
         if (
-            self._page
+            (self._late or self._page)
             and len(self._under_way) < self.rules.size
             and self._backlog_under_way() < self.rules.backlog_size
         ):
             waits.append(self._backlog_due_s - now_s)
-        return max(min(waits), 0.0) if waits else None
+        return max(min(waits), self._quiet_until_s - now_s, 0.0) if waits else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import select
+import sqlite3
 import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,36 @@ import modbus_tk.defines as modbus
 import serial
 from modbus_tk import modbus_rtu
 
+from gateway.hot import hot_path, peek_hot
+from gateway.packs import Batch, readings_in
 from makiba import topics
 from makiba.mqtt import MqttOptions, connect_properties, new_client
-from makiba.reading import Reading
+from makiba.reading import Reading, Series
 from makiba.senml import parse_json, readings_of
 from makiba.wire import Ack, BatchId, unpack_payload
 from tests.parts import wait_until
 
 SITE, GATEWAY = "shikaoi-001", "gw-test"
+
+
+Key = tuple[Series, int]
+
+
+def spool_contents(path: Path) -> dict[BatchId, set[Key]]:
+    """Batches in both files of a spool, which may be in use, and the readings in them."""
+    state = peek_hot(hot_path(path))
+    found = list(state.batches.values()) if state else []
+    if path.is_file():
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            try:
+                (spool_id,) = db.execute("SELECT spool_id FROM state").fetchone()
+                rows = db.execute("SELECT number, readings, pack, deflated FROM batch").fetchall()
+            except sqlite3.OperationalError:  # being made
+                rows = []
+            found += [Batch(BatchId(spool_id, n), count, pack, bool(d)) for n, count, pack, d in rows]
+    return {
+        b.id: {(r.series, r.time_ms) for r in readings_in(b.pack, is_deflated=b.is_deflated) or ()} for b in found
+    }
 
 
 class Cable:

@@ -100,15 +100,17 @@ def test_read_says_what_cannot_be_opened_or_found(tmp_path: Path) -> None:
 
 
 def test_spool_says_what_waits(tmp_path: Path) -> None:
+    from gateway.packs import Batch
     from gateway.spool_file import SpoolFile
+    from makiba.wire import BatchId
     from makiba.reading import Reading, Series
     from makiba.senml import encode_json
 
     file = write(tmp_path, FILE)
     assert "no spool yet" in call("spool", "-c", file).stdout
-    spool = SpoolFile(tmp_path / "spool.db", "boot")
+    spool = SpoolFile(tmp_path / "spool.db")
     pack = encode_json([Reading(Series("s", "d", "value"), 1_700_000_000_000 + i, 1.0) for i in range(3)])
-    spool.apply([(pack, 3)])
+    spool.journal([Batch(BatchId("a" * 16, 1), 3, pack)], ("a" * 16, 1))
     said = call("spool", "-c", file).stdout  # while it is open, as with a running gateway
     spool.close()
     assert "1 batches with 3 readings wait" in said
