@@ -157,7 +157,6 @@ class PolledBus:
                 log.info("bus %s: line is up again", self._bus.name)
             worked = True
             self._take(index, poll, began_ns)
-            await asyncio.sleep(0)  # buses with a lot to do let the others in
         return worked
 
     def _take(self, index: int, poll: Poll, began_ns: int) -> None:
