@@ -1,8 +1,8 @@
 """The bytes of a Modbus bus: a serial port, a connection to a server, or one to a converter that passes RTU through.
 
 One request is under way at a time, and each ends: with a reply, or with the reason why there is none. Over TCP a
-reply is told by its transaction id; a late one is dropped, a header that makes no sense breaks the connection, for
-nothing behind it can be trusted. On a stream (RTU) bytes end a request when the line has been quiet: for 3.5
+reply is told by its transaction id; a late one is dropped, and whatever puts in doubt where a frame begins (there is
+no checksum) breaks the connection. On a stream (RTU) bytes end a request when the line has been quiet: for 3.5
 characters behind a sound reply, so that a second one is seen, and for some 10 ms behind anything else. The timeout
 runs until the first byte, so that a long reply needs no long timeout.
 
@@ -277,28 +277,51 @@ class Tcp(Wire):
             self._asked = None
 
     def _too_late(self) -> None:
-        self._end(Reply(None, TIMEOUT, silent=True))
+        if self._heard:
+            self._mistrust()  # half a reply, and nothing says where the next one begins
+        else:
+            self._end(Reply(None, TIMEOUT, silent=True))
 
     def fed(self, data: bytes) -> None:
         """Bytes arrived."""
         if self.trace:
             self.trace(False, data)
+        if self._heard and len(data) >= MBAP and self._may_begin(data):
+            # The frame before was cut short; with these bytes it would be whole, and wrong.
+            self._mistrust()
+            return
         self._heard += data
-        while len(self._heard) >= MBAP:
-            length = int.from_bytes(self._heard[4:6], "big")
-            age = self._id - int.from_bytes(self._heard[:2], "big") & 0xFFFF
-            if self._heard[2:4] != b"\0\0" or not 3 <= length <= 254 or age > LATE_IDS:
-                self._end(Reply(None, INVALID))
-                self._transport.abort()
-                self._broke()
+        while self._heard:
+            length = int.from_bytes(self._heard[4:MBAP], "big") + MBAP
+            body, rest = self._heard[MBAP:length], self._heard[length:]
+            if not self._may_begin(self._heard) or (rest and (len(rest) < MBAP or not self._may_begin(rest))):
+                self._mistrust()
                 return
-            if len(self._heard) < MBAP + length:
+            if len(self._heard) < MBAP or len(self._heard) < length:
                 return
-            body, self._heard = self._heard[MBAP : MBAP + length], self._heard[MBAP + length :]
-            if age == 0 and self._asked is not None:
+            is_ours, self._heard = self._age(self._heard) == 0, rest
+            if is_ours and self._asked is not None:
                 self._last_reply_s = self._loop.time()
                 self.first_byte_s = self._last_reply_s - self._sent_s
                 self._end(conclude_tcp(body, self._asked))
+
+    def _age(self, heard: bytes) -> int:
+        """How many requests ago its id was given out."""
+        return self._id - int.from_bytes(heard[:2], "big") & 0xFFFF
+
+    def _may_begin(self, heard: bytes) -> bool:
+        """Whether a frame may begin like this, as far as it goes."""
+        return (
+            (len(heard) < 2 or self._age(heard) <= LATE_IDS)
+            and not any(heard[2:4])
+            and (len(heard) < MBAP or 3 <= int.from_bytes(heard[4:MBAP], "big") <= 254)
+        )
+
+    def _mistrust(self) -> None:
+        """Where a frame begins is not known any more; only a new connection tells."""
+        self._end(Reply(None, INVALID))
+        self._transport.abort()
+        self._broke()
 
     def broke(self) -> None:
         """The connection is gone."""
