@@ -23,6 +23,7 @@ from gateway.record import Recorder
 from gateway.site import Gateway
 from gateway.spool import Spool
 from gateway.uplink import Uplink
+from gateway.window import Window, WindowRules
 from makiba.reading import Reading
 
 log = logging.getLogger("makiba.gateway")
@@ -49,7 +50,15 @@ async def serve(gateway: Gateway) -> None:
         hot=gateway.spool.hot,
         is_held=True,
     )
-    uplink = Uplink(gateway.name, gateway.site, gateway.mqtt, clock, software=software(), reported=reported(gateway))
+    uplink = Uplink(
+        gateway.name,
+        gateway.site,
+        gateway.mqtt,
+        clock,
+        software=software(),
+        reported=reported(gateway),
+        window=Window(WindowRules(backlog_per_s=gateway.spool.backlog_per_s)),
+    )
     uplink.attach(spool)
 
     def keep(readings: Sequence[Reading]) -> None:

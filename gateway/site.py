@@ -41,6 +41,9 @@ class SpoolOptions(Strict):
         default="auto",
         description="File for the last seconds: auto (in memory: /run or /dev/shm), off (beside the spool) or a path",
     )
+    backlog_per_s: float = Field(
+        default=50.0, gt=0, le=1000, description="Packs of backlog a second, of up to 1000 readings each"
+    )
     force_every: Duration = Field(default=timedelta(seconds=10), description="A power cut costs at most this much")
 
 

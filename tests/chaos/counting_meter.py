@@ -16,10 +16,14 @@ POINTS = 10
 
 
 class CountingMeter(DataBank):  # type: ignore[misc]  # the library has no types
-    """Serves any unit id on `port` of the loopback. `served[unit]` lists (number, monotonic time) of each answer."""
+    """Serves any unit id on `port` of the loopback. `served[unit]` lists (number, monotonic time) of each answer.
 
-    def __init__(self, port: int) -> None:
+    `first_takes_s`: how long each unit takes over its first answer, as on a machine that is busy starting.
+    """
+
+    def __init__(self, port: int, first_takes_s: float = 0.0) -> None:
         super().__init__()
+        self._first_takes_s = first_takes_s
         self.served: dict[int, list[tuple[int, float]]] = {}
         self._lock = threading.Lock()
         self._server = ModbusServer("127.0.0.1", port, no_block=True, data_bank=self)
@@ -32,6 +36,8 @@ class CountingMeter(DataBank):  # type: ignore[misc]  # the library has no types
             answers = self.served.setdefault(unit, [])
             count = len(answers) + 1
             answers.append((count, time.monotonic()))
+        if count == 1:
+            time.sleep(self._first_takes_s)
         return [count] * number
 
     def __enter__(self) -> CountingMeter:

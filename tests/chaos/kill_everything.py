@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.store import open_store
+from collectors.store.protocol import Point
 from gateway.hot import hot_path, peek_hot
 from makiba.reading import Series
 from tests.chaos.counting_meter import POINTS, PROFILE, CountingMeter
@@ -28,6 +29,8 @@ from tests.parts import Broker, Process, free_port, makiba, wait_until
 
 SITE, GATEWAY, UNITS = "shikaoi-777", "gw-777", 5
 EVERY_S = 1.0
+GIVES_UP_MS = 3000
+"""Longer than any timeout here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Outcome:
     polls: int
     rows: int
     lost_at_gateway_kills: int
+    too_late: int
     wrong: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -47,18 +51,21 @@ class Outcome:
             f"{self.seconds:.0f} s, killed: {killed}",
             f"{self.polls} polls of {POINTS} points, {self.rows} rows stored",
             f"{self.lost_at_gateway_kills} polls cut off by the gateway's own death",
+            f"{self.too_late} answers that came after the gateway had given up, and said so",
             *self.wrong[:20],
             "every poll stored exactly once" if not self.wrong else f"{len(self.wrong)} differences",
         ]
         return "\n".join(lines)
 
 
-def run(folder: Path, *, seconds: float, kills_each: int, seed: int) -> Outcome:
+def run(
+    folder: Path, *, seconds: float, kills_each: int, seed: int, first_takes_s: float = 0.0, timeout: str = "1s"
+) -> Outcome:
     """Runs the farm in `folder` for `seconds`, kills each process `kills_each` times, and compares."""
     chance = random.Random(seed)
     port = free_port()
-    with CountingMeter(port) as meter, Broker(folder / "broker") as broker:
-        parts = _start(folder, broker, port)
+    with CountingMeter(port, first_takes_s) as meter, Broker(folder / "broker") as broker:
+        parts = _start(folder, broker, port, timeout)
         try:
             wait_until(lambda: len(meter.served) == UNITS, 20, "every unit is polled")
             gateway_deaths = _kill_at_random(parts, broker, chance, seconds, kills_each)
@@ -73,10 +80,10 @@ def run(folder: Path, *, seconds: float, kills_each: int, seed: int) -> Outcome:
         return _compare(folder, meter, gateway_deaths, seconds, kills)
 
 
-def _start(folder: Path, broker: Broker, port: int) -> dict[str, Process]:
+def _start(folder: Path, broker: Broker, port: int, timeout: str) -> dict[str, Process]:
     home = folder / "home"
     home.mkdir()
-    (folder / "counting-meter.yaml").write_text(PROFILE, encoding="utf-8")
+    (folder / "counting-meter.yaml").write_text(f"{PROFILE}timeout: {timeout}\n", encoding="utf-8")
     devices = "\n".join(
         f"      - {{name: meter-{u}, profile: counting-meter, unit_id: {u}, every: 1s}}" for u in range(1, UNITS + 1)
     )
@@ -173,9 +180,13 @@ def _compare(
     }
     store = open_store(f"sqlite:{folder}/home/store.db")
     wrong: list[str] = []
-    rows = lost = 0
+    rows = lost = too_late = 0
+    wall_ms = time.time() * 1000 - time.monotonic() * 1000
     for unit, answers in meter.served.items():
         served = {n for n, _ in answers}
+        # An answer that comes after the gateway gave up was not measured; the state that it stored says so.
+        silent = _silences(store.range(Series(SITE, f"meter-{unit}", "state"), 0, 2**62))
+        late = {n for n, at in answers if any(a - GIVES_UP_MS <= at * 1000 + wall_ms < b for a, b in silent)}
         for point in range(POINTS):
             got = Counter(p.value for p in store.range(Series(SITE, f"meter-{unit}.p{point}", "value"), 0, 2**62))
             rows += got.total()
@@ -183,11 +194,21 @@ def _compare(
             wrong += [f"{name}: {n} stored {c} times" for n, c in got.items() if c > 1]
             wrong += [f"{name}: {n} was never measured" for n in got.keys() - served]
             missing = served - got.keys()
-            wrong += [f"{name}: {n} is lost" for n in missing - cut_off[unit]]
+            wrong += [f"{name}: {n} is lost" for n in missing - cut_off[unit] - late]
+            too_late += len(missing & late - cut_off[unit]) if point == 0 else 0
             lost += len(missing & cut_off[unit]) if point == 0 else 0
     store.close()
     polls = sum(len(a) for a in meter.served.values())
-    return Outcome(seconds, kills, polls, rows, lost, tuple(sorted(wrong)))
+    return Outcome(seconds, kills, polls, rows, lost, too_late, tuple(sorted(wrong)))
+
+
+def _silences(states: Sequence[Point]) -> list[tuple[float, float]]:
+    """From when to when, in ms, a device was something else than ok."""
+    spans: list[tuple[float, float]] = []
+    for at, state in enumerate(states):
+        if state.value != "ok":
+            spans.append((state.time_ms, states[at + 1].time_ms if at + 1 < len(states) else float("inf")))
+    return spans
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import subprocess
 import time
@@ -37,6 +38,7 @@ class Events(SpoolEvents):
         self.states: list[str] = []
         self.journal = (0, 0)
         self.spools: list[str] = []
+        self.unset: list[tuple[str, int, int]] = []
 
     def opened(self, spool_id: str, batches: Sequence[Batch]) -> None:
         self.spools.append(spool_id)
@@ -47,6 +49,9 @@ class Events(SpoolEvents):
 
     def journaled(self, upto: int, last_number: int) -> None:
         self.journal = (max(self.journal[0], upto), max(self.journal[1], last_number))
+
+    def found_unset(self, boots: list[tuple[str, int, int]]) -> None:
+        self.unset += boots
 
     def trouble(self, state: str) -> None:
         self.states.append(state)
@@ -261,7 +266,7 @@ def test_a_full_spool_thins_first_then_drops_the_oldest_and_says_both(tmp_path: 
         ]
         assert sum(len(b.pack) for b in await _all(spool)) <= 40_000
         times = sorted(r.time_ms for r in left)
-        gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+        gaps = [after - before for before, after in itertools.pairwise(times)]
         assert set(gaps) <= {10_000, 20_000, 30_000, 40_000, 50_000, 60_000}, "no hole in what is left"
         assert gaps.count(60_000) > len(gaps) // 2
         assert times[-1] == T0 + 10_000 * 47_999
@@ -456,7 +461,7 @@ def test_a_boot_that_never_knew_the_time_is_found_by_the_next(tmp_path: Path) ->
     async def story(spool: Spool, events: Events) -> None:
         from gateway.hot import ClockNote
 
-        events.found_unset = lambda boots: found.extend(boots)  # type: ignore[method-assign]
+        events.unset = found
         await spool.opened()
         spool.settle(0, ClockNote(0, 0))
         await _until(lambda: found)
