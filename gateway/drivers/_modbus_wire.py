@@ -145,7 +145,7 @@ class Stream(Wire):
             return
         if self._heard:
             # Our own request come back is not the reply's beginning: the timeout goes on.
-            waits = self._deadline_s if self._heard == asked.rtu else 0.0
+            waits = self._deadline_s if self._heard == asked.rtu and not self._complete else 0.0
             if self._complete:
                 quiet_s = self._gap_s
             else:
