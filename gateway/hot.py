@@ -36,6 +36,7 @@ _COUNT: Final = struct.Struct("<IBQq")  # readings, held, when it was added (boo
 _BEGIN, _BATCH, _GONE, _UPTO, _CLOCK = range(1, 6)
 _MAGIC: Final = "makiba-hot-1"
 REWRITE_ABOVE: Final = 256 * 1024
+NUMBERS_SKIPPED: Final = 1_000_000
 
 
 class SpoolInUse(Exception):
@@ -144,8 +145,9 @@ class HotFile(HotState):
         self.trouble: OSError | None = None
         self._fd = -1
         self._length = 0
-        self._lock = Lock(path.with_name(f"{path.name}.lock"))
+        self._lock: Lock | None = None
         try:
+            self._lock = Lock(path.with_name(f"{path.name}.lock"))
             if not self._load():
                 self._rewrite()
         except OSError as error:
@@ -203,7 +205,8 @@ class HotFile(HotState):
             if not self.batches and self.clock == ClockNote():
                 with contextlib.suppress(OSError):
                     self.path.unlink()
-        self._lock.release()
+        if self._lock:
+            self._lock.release()
 
     # ------------------------------------------------------------------------------------------ the file
 
@@ -261,15 +264,19 @@ class HotFile(HotState):
             if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
                 raise PermissionError(f"{self.path} is not a file of this user")
             with open(fd, "rb", closefd=False) as file:
-                whole = self.replay(file.read())
+                data = file.read()
+            whole = self.replay(data)
             if whole is None:
                 os.close(fd)
                 return False
-            os.ftruncate(fd, whole)  # what kill -9 cut off
         except BaseException:
             os.close(fd)
             raise
         self._fd, self._length = fd, whole
+        if whole < len(data):
+            # Cut off by kill -9, and nobody was told of it; or damaged, and numbers behind that may have been published.
+            self.last_number += NUMBERS_SKIPPED
+            self._rewrite()
         return True
 
 

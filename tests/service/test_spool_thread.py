@@ -384,6 +384,38 @@ def test_a_hot_file_without_memory_is_a_state_and_everything_goes_to_the_card(
     _run(tmp_path / "spool.db", story, hot=str(small_disk / "hot"))
 
 
+def test_a_hot_file_that_cannot_be_made_is_a_state_and_everything_goes_to_the_card(tmp_path: Path) -> None:
+    async def story(spool: Spool, events: Events) -> None:
+        for number in range(50):
+            spool.append([_reading(number)])
+            await spool.flush()
+        await _until(lambda: events.states == ["memory-full"])
+        await _until(lambda: spool._owner.waiting == 0)
+        assert sorted(values_of(await _all(spool))) == list(range(50))
+
+    _run(tmp_path / "spool.db", story, hot=str(tmp_path / "no-such-folder" / "hot"))
+
+
+def test_a_hot_file_that_is_damaged_costs_what_comes_after_the_damage(tmp_path: Path) -> None:
+    hot = HotFile(tmp_path / "hot", "b")
+    hot.add([(_pack(n), 1) for n in range(10)], time.monotonic_ns() // 1_000_000, T0, held=False)
+    hot.close()
+    data = bytearray((tmp_path / "hot").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "hot").write_bytes(data)
+
+    async def story(spool: Spool, events: Events) -> None:
+        await _until(lambda: events.batches)
+        found = [float(v) for v in events.readings()]
+        assert found == list(range(len(found)))
+        assert 2 <= len(found) < 10
+        spool.append([_reading(10)])
+        await spool.flush()
+        assert events.batches[-1].id.number > 10, "a number that may have been published is not given out again"
+
+    _run(tmp_path / "spool.db", story)
+
+
 def test_a_damaged_journal_is_kept_aside_and_what_can_be_read_of_it_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     file = SpoolFile(path)
