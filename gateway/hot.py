@@ -274,7 +274,7 @@ class HotFile(HotState):
             raise
         self._fd, self._length = fd, whole
         if whole < len(data):
-            # Cut off by kill -9, and nobody was told of it; or damaged, and numbers behind that may have been published.
+            # Cut off by kill -9, and nobody was told of it; or damaged, and numbers behind may have been published.
             self.last_number += NUMBERS_SKIPPED
             self._rewrite()
         return True
