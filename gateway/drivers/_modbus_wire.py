@@ -36,6 +36,9 @@ from gateway.drivers._modbus_frames import (
 DAMAGED_S, OVERLONG_S = 0.05, 0.02
 """Quiet that ends a reply which is not sound yet, and one that has bytes enough to be over. Both are longer than a
 USB adapter holds bytes back (16 ms)."""
+LEAST_GAP_S = 0.0039
+"""Quiet behind a reply, whatever the baud rate: a busy adapter or kernel hands bytes over with pauses of milliseconds,
+and a second reply behind the first must not be taken for the next one's. At 9600 baud it costs nothing."""
 QUIET_AT_MOST_S = 1.0
 """A line that never falls quiet is asked all the same; what it says becomes `crc`."""
 CONNECT_S = 3.0
@@ -87,7 +90,7 @@ class Stream(Wire):
     def __init__(self, send: Callable[[bytes], None], shut: Callable[[], None], char_s: float, gap_s: float) -> None:
         super().__init__()
         self._send, self._shut = send, shut
-        self._char_s, self._gap_s = char_s, gap_s
+        self._char_s, self._gap_s = char_s, max(gap_s, LEAST_GAP_S)
         self._heard = b""
         self._complete = False
         self._last_byte_s = self._loop.time()
