@@ -37,8 +37,8 @@ DAMAGED_S, OVERLONG_S = 0.05, 0.02
 """Quiet that ends a reply which is not sound yet, and one that has bytes enough to be over. Both are longer than a
 USB adapter holds bytes back (16 ms)."""
 LEAST_GAP_S = 0.0039
-"""Quiet behind a reply, whatever the baud rate: a busy adapter or kernel hands bytes over with pauses of milliseconds,
-and a second reply behind the first must not be taken for the next one's. At 9600 baud it costs nothing."""
+"""Quiet behind a reply at any baud rate: a busy adapter or kernel hands bytes over with pauses of milliseconds, and a
+second reply close behind must be seen. At 9600 baud it costs nothing."""
 QUIET_AT_MOST_S = 1.0
 """A line that never falls quiet is asked all the same; what it says becomes `crc`."""
 CONNECT_S = 3.0
