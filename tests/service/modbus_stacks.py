@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import ctypes.util
+import importlib
 import importlib.util
 import logging
 import os
@@ -82,7 +83,7 @@ def pymodbus(first: int, port: int) -> Iterator[str]:
         server = ModbusTcpServer(SimDevice(1, data), address=("127.0.0.1", port))
         serving = asyncio.ensure_future(server.serve_forever())
         await stopping.wait()
-        await server.shutdown()
+        await server.shutdown()  # type: ignore[no-untyped-call]
         await asyncio.gather(serving, return_exceptions=True)
 
     stopping = asyncio.Event()
@@ -101,7 +102,7 @@ def umodbus(first: int, port: int) -> Iterator[str]:
     """uModbus over TCP."""
     from socketserver import TCPServer
 
-    import umodbus.server.tcp as umodbus_tcp
+    umodbus_tcp = importlib.import_module("umodbus.server.tcp")
 
     class Reusing(TCPServer):
         allow_reuse_address = True
@@ -109,9 +110,10 @@ def umodbus(first: int, port: int) -> Iterator[str]:
     logging.getLogger("uModbus").setLevel(logging.CRITICAL)
     server = umodbus_tcp.get_server(Reusing, ("127.0.0.1", port), umodbus_tcp.RequestHandler)
 
-    @server.route(slave_ids=[1], function_codes=[3], addresses=list(range(POINTS)))
     def value(slave_id: int, function_code: int, address: int) -> int:
         return first + address
+
+    server.route(slave_ids=[1], function_codes=[3], addresses=list(range(POINTS)))(value)
 
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
