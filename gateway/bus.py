@@ -133,6 +133,8 @@ class PolledBus:
     def _say_down(self, reason: str) -> None:
         if self._recorder.state_of(self._bus.subject) != "down":
             log.warning("bus %s: line is down: %s", self._bus.name, reason)
+        self._bus.errands.refuse_all(self._line.down_word)
+        self._recorder.counts.alive(self._bus.name)
         states = {device.name: self._line.down_word for device in self._bus.devices}
         self._recorder.record((), {self._bus.subject: "down", **states})
 
@@ -140,15 +142,12 @@ class PolledBus:
         """Until the line breaks; whether a poll came to its end before."""
         lost, worked = self._line.lost, False
         while not lost.is_set():
+            if self._bus.errands.waiting.is_set():
+                await self._bus.errands.run_all(self._line)
             index, due_ns = most_urgent(self._slots, self._budget.free_ns)
             wait_s = (due_ns - time.monotonic_ns()) / 1e9
-            if wait_s > 0:
-                try:
-                    async with asyncio.timeout(wait_s):
-                        await lost.wait()
-                    break
-                except TimeoutError:
-                    pass
+            if wait_s > 0 and await self._woken(lost, wait_s):
+                continue
             began_ns = time.monotonic_ns()
             poll = await self._line.poll(index)
             if lost.is_set() and poll.heard is Heard.SILENCE:
@@ -158,6 +157,22 @@ class PolledBus:
             worked = True
             self._take(index, poll, began_ns)
         return worked
+
+    async def _woken(self, lost: asyncio.Event, wait_s: float) -> bool:
+        """Waits until the next device is due; whether something else came first."""
+        if not self._bus.coils:
+            try:
+                async with asyncio.timeout(wait_s):
+                    return await lost.wait()
+            except TimeoutError:
+                return False
+        waits = [asyncio.ensure_future(event.wait()) for event in (lost, self._bus.errands.waiting)]
+        try:
+            done, _ = await asyncio.wait(waits, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            return bool(done)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def _take(self, index: int, poll: Poll, began_ns: int) -> None:
         device = self._bus.devices[index]
@@ -171,6 +186,7 @@ class PolledBus:
         if before.silent and poll.heard is Heard.SILENCE:
             self._budget = self._budget.spent(now_ns - began_ns, now_ns)
         state, known = poll.states.get(device.name, OK), self._recorder.state_of(device.name)
+        self._recorder.counts.poll(self._bus.name, state, now_ns - began_ns)
         if state != known and (state != OK or known is not None):
             level = logging.INFO if state == OK else logging.WARNING
             log.log(level, "bus %s: device %s: %s (was %s)", self._bus.name, device.name, state, known or "unknown")

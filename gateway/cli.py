@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.tools import commands
+
 if TYPE_CHECKING:
     from gateway.driver import Bus, Device, Explained
     from gateway.site import Gateway
@@ -186,3 +188,6 @@ def _budget(bus: Bus) -> list[str]:
     if occupied > 0.8:
         lines.append("  too much: ask less often, raise the baud rate, or use a second bus")
     return lines
+
+
+commands.add_to(app, _load)

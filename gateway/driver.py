@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.constants import ConstantValue, Given
 from gateway.decode import Text
+from gateway.errands import Errands
 from gateway.profile import ChannelName, ConstantName, Profile, QuantityName, Strict, UnitName
 from gateway.record import Recorder
 from makiba.located_yaml import Duration
@@ -101,6 +102,9 @@ class Bus:
     driver: Driver = field(repr=False)
     options: Any
     devices: tuple[Device, ...]
+    coils: frozenset[tuple[int, int]] = frozenset()
+    """(unit id, coil) of the alarm outputs that the file declares on it; nothing else can be written."""
+    errands: Errands = field(default_factory=Errands, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gateway.clock import Clock
+from gateway.counts import Counts
 from makiba.reading import Reading, Series, Value
 
 STATE = "state"
@@ -42,6 +43,7 @@ class Recorder:
         self._clock = clock
         self._keep = keep
         self._states: dict[str, tuple[Series, str, int]] = {}
+        self.counts = Counts()
 
     def record(self, values: Iterable[tuple[Series, Value]], states: Mapping[str, str], *, ago_ms: int = 0) -> None:
         """One poll: its values, measured `ago_ms` before now, and the states of its subjects, which are now's."""

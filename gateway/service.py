@@ -1,8 +1,8 @@
 """The gateway as a process: what runs beside what, and in which order it stops.
 
-A task per bus, one for the link, one for health; the spool has its own thread. Stopping: polling ends, what was
-measured is committed, `stopped` is published, the link and the file are closed. Nothing is lost by not getting that
-far.
+A task per bus, one for the link, one for health, one for alarms; the spool has its own thread. Stopping: alarm
+outputs are let go, polling ends, what was measured is committed, `stopped` is published, the link and the file are
+closed. Nothing is lost by not getting that far.
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from gateway.alarm import OutputMissing, Safety
+from gateway.board import Board
 from gateway.clock import Clock, read_boot_id, unset_readings
 from gateway.driver import Bus
-from gateway.health import keep_health
+from gateway.health import Health, open_metrics
 from gateway.hot import ClockNote, SpoolInUse
+from gateway.page import Answer, Latest, Shown, render
+from gateway.page import serve as serve_http
 from gateway.record import Recorder
 from gateway.site import Gateway
 from gateway.spool import Spool
+from gateway.systemd import notify
 from gateway.uplink import Uplink
 from gateway.window import Window, WindowRules
 from makiba.reading import Reading
@@ -61,10 +66,20 @@ async def serve(gateway: Gateway) -> None:
     )
     uplink.attach(spool)
 
+    latest = Latest()
+
     def keep(readings: Sequence[Reading]) -> None:
-        spool.append(readings)
+        is_alarm = safety.see(readings)  # first: a siren waits for nothing
+        spool.append(readings, urgent=is_alarm)
+        latest.take(readings)
 
     recorder = Recorder(gateway.site, clock, keep)
+    try:
+        safety = Safety(gateway, recorder)
+    except OutputMissing as error:
+        log.error("%s", error)
+        raise SystemExit(2) from None
+    health = Health(gateway, clock, spool, recorder, Board())
     early: list[str] = []  # troubles of the spool before there is a clock to stamp them with
     uplink.on_trouble = early.append
     spool_failed: asyncio.Future[None] = loop.create_future()
@@ -84,15 +99,19 @@ async def serve(gateway: Gateway) -> None:
     log.info("gateway %s of site %s: %d buses", gateway.name, gateway.site, len(gateway.buses))
     link = asyncio.create_task(uplink.run(), name="uplink")
     pollers = [asyncio.create_task(_keep_bus(bus, recorder), name=f"bus {bus.name}") for bus in gateway.buses]
-    pollers.append(
-        asyncio.create_task(keep_health(gateway.name, gateway.site, clock, spool, recorder), name="health")
-    )
+    pollers.append(asyncio.create_task(health.keep(), name="health"))
+    pollers.append(asyncio.create_task(health.feed_watchdog(), name="watchdog"))
+    if gateway.watches:
+        pollers.append(asyncio.create_task(safety.run(), name="safety"))
+    pollers += _local_pages(gateway, clock, spool, uplink, health, latest)
     pollers.append(asyncio.create_task(_note_time(clock, spool), name="note time"))
     stop = asyncio.create_task(stopping.wait(), name="stop")
     try:
         # A task that ends by itself is a defect; the process ends with it and is started again by systemd.
         ends: set[asyncio.Future[Any]] = {stop, link, spool_failed, *pollers}
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        notify("STOPPING=1")
+        await safety.stop()
         await _cancel(pollers)
         await spool.flush()
         await asyncio.sleep(0)
@@ -103,6 +122,32 @@ async def serve(gateway: Gateway) -> None:
     for task in done - {stop}:
         task.result()
     log.info("gateway %s stopped", gateway.name)
+
+
+def _local_pages(
+    gateway: Gateway, clock: Clock, spool: Spool, uplink: Uplink, health: Health, latest: Latest
+) -> list[asyncio.Task[None]]:
+    """What the file wants served on this machine: metrics on loopback, the page where it says."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def metrics(path: str, _query: str) -> Answer | None:
+        media = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        return (media, open_metrics(health)) if path == "/metrics" else None
+
+    def page(path: str, query: str) -> Answer | None:
+        if path != "/" or gateway.page is None:
+            return None
+        language = "en" if "lang=en" in query else "ja" if "lang=ja" in query else gateway.page.language
+        shown = Shown(gateway.name, gateway.site, spool.waiting, uplink.is_connected, clock.is_known, latest.newest)
+        return "text/html", render(shown, "en" if language == "en" else "ja", clock.now_ms())
+
+    if gateway.metrics:
+        port = gateway.metrics.port
+        tasks.append(asyncio.create_task(serve_http("127.0.0.1", port, metrics, "metrics"), name="metrics"))
+    if gateway.page:
+        serving = serve_http(gateway.page.host, gateway.page.port, page, "page")
+        tasks.append(asyncio.create_task(serving, name="page"))
+    return tasks
 
 
 def _join_clock(clock: Clock, spool: Spool, uplink: Uplink, recorder: Recorder, gateway: Gateway) -> None:

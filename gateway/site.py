@@ -8,7 +8,7 @@ Paths in the file are relative to the file's folder.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Union
@@ -17,13 +17,17 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from gateway.constants import ConstantValue, constants_for
 from gateway.driver import Bus, ChannelUse, Device, Driver, Point
+from gateway.outputs import MetricsOptions, OutputName, OutputOptions, PageOptions
 from gateway.partial import Rest, split
 from gateway.profile import LoadedProfile, Profile, ProfileShelf, Strict, Valued
+from gateway.safety import Watch, plan_watches
+from gateway.safety import problems as safety_problems
 from gateway.units import conversion, units_for
 from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located
 from makiba.mqtt import MqttOptions, TlsOptions
 from makiba.quantities import catalogue
 from makiba.reading import SITE_PATTERN, Series
+from makiba.rule import Rule, load_rules
 from makiba.settings import configs_dir
 from makiba.topics import GATEWAY_PATTERN
 from makiba.words import nearest
@@ -53,6 +57,12 @@ class _GatewayFile(Strict):
     mqtt: MqttOptions
     spool: SpoolOptions = SpoolOptions()
     profiles: _AsPath | None = Field(default=None, description="Folder of own profiles beside those of Makiba")
+    outputs: dict[OutputName, OutputOptions] = Field(default={}, description="Sirens and lamps")
+    safety: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
+        default={}, description="Life-safety rules judged on this gateway, and the outputs that each sounds"
+    )
+    metrics: MetricsOptions | None = Field(default=None, description="OpenMetrics on loopback; off by default")
+    page: PageOptions | None = Field(default=None, description="A read-only page; off by default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,10 @@ class Gateway:
     spool: SpoolOptions
     buses: tuple[Bus, ...]
     file: Path
+    outputs: Mapping[str, OutputOptions] = field(default_factory=dict)
+    watches: tuple[Watch, ...] = ()
+    metrics: MetricsOptions | None = None
+    page: PageOptions | None = None
 
 
 def load_gateway(file: Path, drivers: Mapping[str, Driver]) -> Gateway:
@@ -152,14 +166,38 @@ class _Second:
 
     def gateway(self) -> Gateway:
         p = self._parsed
-        buses = tuple(self._bus(name, bus) for name, bus in p.buses.items())
+        buses = tuple(self._with_coils(self._bus(name, bus)) for name, bus in p.buses.items())
+        rules = self._rules() if p.outputs or p.safety else {}
+        if not self._problems:
+            for path, message in safety_problems(p.safety, p.outputs, rules, buses):
+                self._say(path, message)
         if self._problems:
             raise ConfigErrors(list(self._problems.values()))
         hot = p.spool.hot if p.spool.hot in ("auto", "off") else str(self._folder / p.spool.hot)
         spool = p.spool.model_copy(update={"path": self._folder / p.spool.path, "hot": hot})
         return Gateway(
-            p.gateway, p.site, self._mqtt(p.mqtt), spool, buses, self._folder / Path(self._located.file).name
+            p.gateway,
+            p.site,
+            self._mqtt(p.mqtt),
+            spool,
+            buses,
+            self._folder / Path(self._located.file).name,
+            p.outputs,
+            plan_watches(p.safety, rules, buses),
+            p.metrics,
+            p.page,
         )
+
+    def _rules(self) -> Mapping[str, Rule]:
+        try:
+            return load_rules(configs_dir() / "rules")
+        except ConfigErrors as errors:
+            self._problems.update((str(p), p) for p in errors.problems)
+            return {}
+
+    def _with_coils(self, bus: Bus) -> Bus:
+        declared = [o.modbus for o in self._parsed.outputs.values() if o.modbus and o.modbus.bus == bus.name]
+        return replace(bus, coils=frozenset((coil.unit_id, coil.coil) for coil in declared))
 
     def _mqtt(self, mqtt: MqttOptions) -> MqttOptions:
         if not mqtt.tls:

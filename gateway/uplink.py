@@ -154,6 +154,11 @@ class Uplink(SpoolEvents):
 
     # ------------------------------------------------------------------------------------------ the spool's events
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker has us."""
+        return self._session is not None
+
     def attach(self, spool: Spool) -> None:
         self._spool = spool
 

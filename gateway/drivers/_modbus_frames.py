@@ -78,6 +78,12 @@ def ask(unit_id: int, read: Read) -> Ask:
     return Ask(is_bits, read.count, body, body + crc16(body), begins, bytes((unit_id, code | 0x80)), 5 + data)
 
 
+def switch(unit_id: int, coil: int, *, on: bool) -> Ask:
+    """The request that sets a coil (function 05); its reply is its echo. For alarm outputs; no other write exists."""
+    body = struct.pack(">BBHH", unit_id, 5, coil, 0xFF00 if on else 0)
+    return Ask(True, 0, body, body + crc16(body), body, bytes((unit_id, 0x85)), len(body) + 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """How a request ended: `words` (registers, or bits), or None and `state` why not.

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from gateway.bus import Heard, Poll
 from gateway.decode import Text
 from gateway.driver import Bus, Device, Explained, Point
-from gateway.drivers._modbus_frames import TIMEOUT, Ask, Reply, ask
+from gateway.drivers._modbus_frames import TIMEOUT, Ask, Reply, ask, switch
 from gateway.drivers._modbus_wire import Wire, open_serial, open_tcp
 from gateway.drivers.modbus import bits_of, serial_settings
 from gateway.interpret import Interpreter, interpreter
@@ -38,6 +38,8 @@ GAP_TCP_S = 0.005
 """Quiet behind a reply that a converter passes through; it knows the line's gap, we do not."""
 LEAST_SERIAL_S, LEAST_TCP_S = 0.15, 0.5
 """No timeout is learned below these: a USB hub that is busy; one packet lost and sent again."""
+SWITCH_S = 0.5
+"""How long an alarm output may take to answer."""
 # Modbus application protocol 1.1b3, section 7: a gateway says that the unit behind it is not there.
 _NOT_THERE = frozenset({"exception-10", "exception-11"})
 
@@ -204,6 +206,22 @@ class ModbusLine:
         elif device.closed:
             device.closed = {shape: until_s for shape, until_s in device.closed.items() if until_s > now_s}
         return reply
+
+    async def write_coil(self, unit_id: int, coil: int, *, on: bool) -> str:
+        """Sets a declared alarm output and reads it back; `ok` or a state's word. Nothing else is ever written."""
+        if (unit_id, coil) not in self._bus.coils:
+            return "not-declared"
+        wire = self._wire
+        if wire is None or wire.lost.is_set():
+            return self.down_word
+        written = await wire.ask(switch(unit_id, coil, on=on), SWITCH_S, 0.0)
+        if written.words is None:
+            return written.state
+        # An adapter that hears itself hands back the request, which looks like the reply: only the coil itself tells.
+        back = await wire.ask(ask(unit_id, Read("coil", coil, 1, ())), SWITCH_S, 0.0)
+        if back.words is None:
+            return OK if back.state == "exception-1" else back.state
+        return OK if back.words[0] == on else "not-switched"
 
 
 async def explain(bus: Bus, device: Device) -> Explained:
