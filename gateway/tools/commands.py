@@ -26,6 +26,69 @@ def add_to(app: typer.Typer, load: Load) -> None:
     """Adds the commands; `load` reads a gateway file or ends with its errors."""
 
     @app.command()
+    def scan(
+        port: Annotated[
+            str | None, typer.Option("--port", metavar="PORT", help="Serial port, e.g. /dev/ttyUSB0")
+        ] = None,
+        tcp: Annotated[
+            str | None, typer.Option("--tcp", metavar="HOST:PORT", help="Modbus TCP server or converter instead")
+        ] = None,
+        full: Annotated[
+            bool, typer.Option("--full/--quick", help="All speeds and addresses (25 min), or the likely ones (90 s)")
+        ] = False,
+        seconds: Annotated[float | None, typer.Option("--seconds", min=1, help="Stop after so long")] = None,
+        baud: Annotated[list[int] | None, typer.Option("--baud", help="Only this speed; may be given again")] = None,
+        output: Annotated[
+            Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write a gateway file")
+        ] = None,
+        profiles: Annotated[
+            Path | None, typer.Option("--profiles", metavar="FOLDER", help="Own profiles beside Makiba's")
+        ] = None,
+        gateway: Annotated[str, typer.Option("--gateway", help="This gateway's name, for the file")] = "gw-1",
+        site: Annotated[str, typer.Option("--site", help="The farm's name, for the file")] = "site-1",
+        every: Annotated[str, typer.Option("--every", help="How often to read, for the file")] = "30s",
+        lang: Lang = None,
+    ) -> None:
+        """Find the instruments on a bus and write a gateway file for them. It only reads; nothing is ever written.
+
+        Stop the gateway before: a port can be open only once. Ctrl-C ends the search and keeps what was found.
+
+        Example: makiba gateway scan --port /dev/ttyUSB0 -o gateway.yaml
+        """
+        from gateway.tools.scan_report import plan_for, serial_ports
+        from gateway.tools.scan_report import scan as run
+
+        say = _say(lang)
+        if (port is None) == (tcp is None):
+            there = ", ".join(str(p) for p in serial_ports()) or say("ありません", "none")
+            typer.echo(
+                say(
+                    f"--port か --tcp の どちらかを つけてください。ポート: {there}",
+                    f"Give either --port or --tcp. Serial ports here: {there}",
+                ),
+                err=True,
+            )
+            raise typer.Exit(2)
+        if output and output.exists():
+            typer.echo(
+                say(
+                    f"{output} は もう あります。別の 名前に してください。",
+                    f"{output} is there already; choose another name.",
+                ),
+                err=True,
+            )
+            raise typer.Exit(2)
+        try:
+            found = run(
+                port=port, tcp=tcp, plan=plan_for(full, seconds, baud or []), profiles=profiles, output=output,
+                gateway=gateway, site=site, every=every, say=say,
+            )  # fmt: skip
+        except OSError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from None
+        raise typer.Exit(0 if found else 1)
+
+    @app.command()
     def silence(config: Config, lang: Lang = None) -> None:
         """Reset an alarm by hand, after the gas is gone. The gateway has to run.
 

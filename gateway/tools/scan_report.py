@@ -1,0 +1,202 @@
+"""What `makiba gateway scan` says while it runs and when it is done; 60 columns, for a phone."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from gateway.decode import Text
+from gateway.drivers import drivers
+from gateway.profile import ProfileShelf
+from gateway.registers import ModbusProfile
+from gateway.tools.gateway_file import render, stable_name
+from gateway.tools.language import Say
+from gateway.tools.probe import Probe, SerialProbe, Setting, TcpProbe
+from gateway.tools.recognise import Fit, Signature, confidence, equals, signature
+from gateway.tools.scan import FULL_S, LIKELY, QUICK_S, RARE, Found, Outcome, Plan, Sweep
+from makiba.settings import configs_dir
+
+
+def signatures(profiles: Path | None) -> list[Signature]:
+    """Every Modbus profile at hand that can be recognised."""
+    folders = [configs_dir() / "devices", *([profiles] if profiles else [])]
+    shelf = ProfileShelf(folders, {d.family: d.profile_model for d in drivers().values()})
+    loaded = (shelf.get(name) for name in shelf.names())
+    made = (signature(p.name, p.profile) for p in loaded if isinstance(p.profile, ModbusProfile))
+    return [s for s in made if s is not None]
+
+
+def plan_for(full: bool, seconds: float | None, bauds: list[int]) -> Plan:
+    """How far to go. `bauds` narrows the settings."""
+    settings = (*LIKELY, *RARE) if full else LIKELY
+    if bauds:
+        settings = tuple(s for s in (*LIKELY, *RARE) if s.baud in bauds) or tuple(Setting(b) for b in bauds)
+    return Plan(settings, seconds or (FULL_S if full else QUICK_S), full)
+
+
+def open_probe(port: str | None, tcp: str | None, say: Say) -> Probe:
+    """`OSError` whose text says what to do."""
+    if tcp:
+        host, _, number = tcp.rpartition(":")
+        try:
+            return TcpProbe(host or tcp, int(number) if host else 502)
+        except OSError as error:
+            raise OSError(
+                f"{tcp}: {error.strerror or error}; "
+                + say("電源・線・アドレスを 見てください", "check its power, cable and address")
+            ) from None
+    assert port
+    try:
+        return SerialProbe(port)
+    except OSError as error:
+        raise OSError(f"{port}: {_port_trouble(error, say)}") from None
+
+
+def _port_trouble(error: OSError, say: Say) -> str:
+    if error.errno == errno.ENOENT:
+        there = ", ".join(str(p) for p in serial_ports()) or say("ありません", "none")
+        return say(f"ありません。ある ポート: {there}", f"no such port; there are: {there}")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return say(
+            "開けません。sudo usermod -aG dialout $USER のあと 入り直す",
+            "not allowed: sudo usermod -aG dialout $USER, then log in again",
+        )
+    if error.errno in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in str(error):
+        return say(
+            "使用中です。先に sudo systemctl stop makiba-gateway",
+            "in use; first: sudo systemctl stop makiba-gateway",
+        )
+    return str(error)
+
+
+def serial_ports() -> list[Path]:
+    """The serial ports of this machine, by their lasting names where they have one."""
+    stable = sorted(Path("/dev/serial/by-path").glob("*"))
+    seen = {p.resolve() for p in stable}
+    others = [p for pattern in ("ttyUSB*", "ttyACM*", "ttyAMA*", "serial0") for p in Path("/dev").glob(pattern)]
+    return [*stable, *(p for p in sorted(others) if p.resolve() not in seen)]
+
+
+class Teller:
+    """Says how far the sweep is: one line that changes on a terminal, one line per setting elsewhere."""
+
+    def __init__(self, say: Say, out: TextIO = sys.stderr) -> None:
+        self._say, self._out = say, out
+        self._is_terminal = out.isatty()
+        self._said: Setting | str | None = ""
+        self._at_s = 0.0
+
+    def progress(self, setting: Setting | None, unit_id: int, outcome: Outcome) -> None:
+        now_s = time.monotonic()
+        name = str(setting or "TCP")
+        if self._is_terminal and (now_s - self._at_s > 0.1 or name != self._said):
+            self._at_s = now_s
+            found = self._say(f"発見 {len(outcome.found)}", f"found {len(outcome.found)}")
+            self._out.write(f"\r\033[K{name}  id {unit_id}  {found}  (Ctrl-C: {self._say('終わる', 'stop')})")
+            self._out.flush()
+        elif not self._is_terminal and name != self._said:
+            self._out.write(f"… {name}\n")
+        self._said = name
+
+    def clear(self) -> None:
+        if self._is_terminal:
+            self._out.write("\r\033[K")
+            self._out.flush()
+
+
+def found_lines(found: Found, say: Say) -> Iterator[str]:
+    """One instrument."""
+    where = f"id {found.unit_id}  {found.setting or 'TCP'}"
+    if not found.fits:
+        yield f"{where}  {say('機種が 分かりません', 'answers; no profile fits')}"
+        yield "   " + say("説明書の 表から プロファイルを 作れます", "a profile can be written from its manual")
+        return
+    top = found.fits[0]
+    yield f"{where}  {top.signature.name}  {confidence(found.fits):.0%}"
+    names = top.signature.profile.names
+    yield f"   {names.ja if say.language == 'ja' else names.en}"
+    for line in _values(top, say):
+        yield f"   {line}"
+    if also := equals(found.fits):
+        yield "   " + say("同じくらい 合う: ", "fits as well: ") + ", ".join(also)
+        yield "   " + say("銘板を 見て 選んでください", "look at its label and choose")
+    elif len(found.fits) > 1:
+        yield "   " + say("次の 候補: ", "runner-up: ") + found.fits[1].signature.name
+    if top.signature.profile.source.trust == "proposed":
+        yield "   " + say("値の 表は 未確認。別の 計器と くらべる", "unverified map: compare with another instrument")
+
+
+def _values(top: Fit, say: Say) -> Iterator[str]:
+    for point, value in top.values[:6]:
+        name = point.quantity.names[say.language]
+        channel = point.series.subject.partition(".")[2]
+        shown = (
+            value.text
+            if isinstance(value, Text)
+            else point.quantity.shown(value)
+            if isinstance(value, (int, float))
+            else f"({value})"
+        )
+        yield f"{channel + ' ' if channel else ''}{name}: {shown}"
+    if len(top.values) > 6:
+        yield say(f"ほか {len(top.values) - 6} 個", f"and {len(top.values) - 6} more")
+
+
+def summary(outcome: Outcome, say: Say) -> Iterator[str]:
+    """What it came to, and what to do when nothing was found."""
+    for talker in outcome.talkers:
+        told = ", ".join(talker.sentences)
+        yield f"NMEA {talker.setting}: {told}"
+    if outcome.stopped:
+        yield say("止めました。見つけた ものは 残します。", "Stopped; what was found is kept.")
+    yield say(f"{len(outcome.found)} 台 見つけました。", f"{len(outcome.found)} instruments found.")
+    if outcome.untried:
+        yield say("時間切れで 試していない: ", "Out of time; not tried: ") + ", ".join(outcome.untried)
+        yield "   " + say("--full か --seconds で つづけられます", "use --full or --seconds to go on")
+    if not outcome.found and not outcome.talkers:
+        if outcome.noisy:
+            told = ", ".join(str(s) for s in outcome.noisy)
+            yield say(f"読めない 信号が あります ({told})", f"Something is there that cannot be read ({told})")
+            yield "   " + say("A と B が 逆か、速度が 違います", "A and B swapped, or another speed: try --full")
+        else:
+            yield say("何も 答えません。順に:", "Nothing answers. In this order:")
+            yield "   1 " + say("センサーの 電源", "power of the sensors")
+            yield "   2 " + say("A と B を 入れかえる", "swap A and B")
+            yield "   3 " + say("GND の 線", "the GND wire")
+            yield "   4 " + say("1 台だけ つないで もう一度", "only one sensor, once more")
+
+
+def scan(
+    *, port: str | None, tcp: str | None, plan: Plan, profiles: Path | None, output: Path | None,
+    gateway: str, site: str, every: str, say: Say, out: TextIO = sys.stdout,
+) -> bool:  # fmt: skip
+    """The whole command; whether anything was found. `OSError` when the way cannot be opened."""
+    known = signatures(profiles)
+    probe = open_probe(port, tcp, say)
+    teller = Teller(say)
+
+    def tell(found: Found) -> None:
+        teller.clear()
+        out.write("".join(f"{line}\n" for line in found_lines(found, say)))
+        out.flush()
+
+    try:
+        outcome = Sweep(probe, known, plan, teller.progress, tell).run()
+    finally:
+        teller.clear()
+        probe.close()
+    out.write("".join(f"{line}\n" for line in summary(outcome, say)))
+    where = stable_name(port) if port else f"tcp:{tcp if ':' in str(tcp) else f'{tcp}:502'}"
+    text = render(outcome, where, gateway=gateway, site=site, every=every, say=say)
+    if output and text:
+        output.write_text(text, encoding="utf-8")
+        out.write(
+            say(f"{output} に 書きました。次: ", f"Written to {output}. Next: ") + f"makiba gateway check {output}\n"
+        )
+    elif text:
+        out.write(f"\n{text}")
+    return bool(outcome.found or outcome.talkers)
