@@ -325,7 +325,8 @@ class Uplink(SpoolEvents):
         if batch.is_deflated:
             payload = Payload(batch.pack, (SCHEMA, (CONTENT_ENCODING, DEFLATE)))
         else:
-            payload = pack_payload(batch.pack, deflate=not sending.is_live)
+            # Small and recent, live or not: plain for any reader. What waited longer was merged and deflated.
+            payload = pack_payload(batch.pack, deflate=False)
         self._sent[self._publish_payload(client, batch.id, payload)] = batch.id
         while len(self._sent) > SENT_REMEMBERED:
             del self._sent[next(iter(self._sent))]

@@ -102,9 +102,9 @@ def test_read_says_what_cannot_be_opened_or_found(tmp_path: Path) -> None:
 def test_spool_says_what_waits(tmp_path: Path) -> None:
     from gateway.packs import Batch
     from gateway.spool_file import SpoolFile
-    from makiba.wire import BatchId
     from makiba.reading import Reading, Series
     from makiba.senml import encode_json
+    from makiba.wire import BatchId
 
     file = write(tmp_path, FILE)
     assert "no spool yet" in call("spool", "-c", file).stdout

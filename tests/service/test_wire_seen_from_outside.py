@@ -56,7 +56,7 @@ buses:
         )  # fmt: skip
 
         def messages() -> list[dict[str, Any]]:
-            lines = Path(log.name).read_text(encoding="utf-8").splitlines()
+            lines = Path(log.name).read_text(encoding="utf-8", errors="replace").splitlines()
             return [json.loads(line) for line in lines if line.endswith("}")]
 
         try:

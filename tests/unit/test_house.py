@@ -20,7 +20,7 @@ MAY_IMPORT = {
     # The simulated farm stands on top: it starts everything, and nothing imports it.
     "demo": {"demo", "deploy", "api", "analytics", "collectors", "gateway", "makiba"},
 }
-GATEWAY_LIBRARIES = {"makiba", "gateway", "pydantic", "yaml", "typer", "paho", "pymodbus", "serial", "cbor2"}
+GATEWAY_LIBRARIES = {"makiba", "gateway", "pydantic", "yaml", "typer", "paho", "serial", "cbor2"}
 
 
 def sources(room: str) -> list[Path]:
