@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import paho.mqtt.client as paho
 
+from analytics.feed import readings_in
 from makiba import senml, wire
 from makiba.mqtt import MqttOptions, connect_properties, new_client
 from makiba.reading import Reading
@@ -171,11 +172,3 @@ class CommittedFeed:
     def _deliver(self) -> None:
         while self._inbox and not self._stopping.is_set():
             self._on_readings(self._inbox.popleft())
-
-
-def readings_in(message: paho.MQTTMessage) -> list[Reading]:
-    """The readings of one message of the committed feed; `WireError` or `SenmlError` when it is not one."""
-    told = dict(getattr(message.properties, "UserProperty", None) or [])
-    pack = wire.unpack_payload(bytes(message.payload), told.get(wire.CONTENT_ENCODING))
-    readings, _ = senml.readings_of(senml.parse_json(pack), time.time())
-    return [reading for _, reading in readings]
