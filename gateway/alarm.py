@@ -166,6 +166,26 @@ class Safety:
             log.warning("safety: reset by hand; still there: %s", self.judge.raised or "nothing")
 
 
+async def let_go(gateway: Gateway) -> dict[str, str]:
+    """Lets go, without a gateway that runs, of what is held while all is well; the state of each such output."""
+    done: dict[str, str] = {}
+    for name, output in gateway.outputs.items():
+        if output.modbus is None or output.fail_safe != "energised-when-ok":
+            continue  # a pin falls by itself when its process is gone
+        from gateway.drivers._modbus_line import ModbusLine
+
+        coil = output.modbus
+        line = ModbusLine(next(bus for bus in gateway.buses if bus.name == coil.bus))
+        try:
+            await line.open()
+            done[name] = await line.write_coil(coil.unit_id, coil.coil, on=False)
+        except OSError as error:
+            done[name] = str(error)
+        finally:
+            line.close()
+    return done
+
+
 def _now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 

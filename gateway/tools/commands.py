@@ -88,6 +88,37 @@ def add_to(app: typer.Typer, load: Load) -> None:
             raise typer.Exit(1) from None
         raise typer.Exit(0 if found else 1)
 
+    @app.command("let-go")
+    def let_go(config: Config) -> None:
+        """Let go of alarm outputs that are held while all is well, so that they sound. For systemd, after a crash."""
+        import asyncio
+
+        from gateway.alarm import let_go as run
+
+        done = asyncio.run(run(load(config)))
+        for name, state in done.items():
+            typer.echo(f"{name}: {state}")
+        raise typer.Exit(0 if all(state == "ok" for state in done.values()) else 1)
+
+    @app.command()
+    def doctor(
+        config: Config,
+        polls: Annotated[int, typer.Option("--polls", min=1, max=1000, help="Polls of each device")] = 10,
+        lang: Lang = None,
+    ) -> None:
+        """Look for what is wrong: buses and their wiring, clock, broker, certificate, disk, power.
+
+        Each line is ok, warn or FAIL, and says what to do. The wiring is tested only while the gateway is stopped.
+        Exit code 1 when something fails.
+        """
+        from gateway.tools.doctor import examine
+
+        worst = 0
+        for finding in examine(load(config), polls, _say(lang)):
+            typer.echo(str(finding))
+            worst = max(worst, finding.level == "FAIL")
+        raise typer.Exit(worst)
+
     @app.command()
     def silence(config: Config, lang: Lang = None) -> None:
         """Reset an alarm by hand, after the gas is gone. The gateway has to run.

@@ -55,6 +55,8 @@ class SerialProbe:
     def __init__(self, port: str) -> None:
         """`OSError` with the way out when it cannot be opened."""
         self.setting: Setting | None = None
+        self.heard = b""
+        """All that came after the last request."""
         self._serial = serial.Serial(port, timeout=0, write_timeout=2, exclusive=True)
 
     def use(self, setting: Setting) -> None:
@@ -73,7 +75,8 @@ class SerialProbe:
         time.sleep(max(3.5 * char_s, 0.002))
         self._serial.write(asked.rtu)
         first_s = len(asked.rtu) * char_s + turnaround_s
-        return conclude(self._hear(asked, first_s, max(DAMAGED_S, 4 * char_s)), asked)
+        self.heard = self._hear(asked, first_s, max(DAMAGED_S, 4 * char_s))
+        return conclude(self.heard, asked)
 
     def _hear(self, asked: Ask, first_s: float, quiet_s: float) -> bytes:
         heard, until_s = b"", time.monotonic() + first_s

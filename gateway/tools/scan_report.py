@@ -53,7 +53,17 @@ def open_probe(port: str | None, tcp: str | None, say: Say) -> Probe:
     try:
         return SerialProbe(port)
     except OSError as error:
-        raise OSError(f"{port}: {_port_trouble(error, say)}") from None
+        kind = PortInUse if _is_busy(error) else OSError
+        raise kind(f"{port}: {_port_trouble(error, say)}") from None
+
+
+class PortInUse(OSError):
+    """Another program has the port."""
+
+
+def _is_busy(error: OSError) -> bool:
+    # pyserial hands on the number only in its text for a lock that another has.
+    return error.errno in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in str(error)
 
 
 def _port_trouble(error: OSError, say: Say) -> str:
@@ -65,7 +75,7 @@ def _port_trouble(error: OSError, say: Say) -> str:
             "開けません。sudo usermod -aG dialout $USER のあと 入り直す",
             "not allowed: sudo usermod -aG dialout $USER, then log in again",
         )
-    if error.errno in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in str(error):
+    if _is_busy(error):
         return say(
             "使用中です。先に sudo systemctl stop makiba-gateway",
             "in use; first: sudo systemctl stop makiba-gateway",
