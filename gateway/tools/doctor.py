@@ -116,25 +116,32 @@ def _converter(bus: Bus, what: str, say: Say) -> Iterator[Finding]:
 
 
 def _holder(port: str, proc: Path = Path("/proc")) -> str | None:
-    """Who has `port` open, as `name (pid)`; None when nobody that this user may see has."""
+    """Who has `port` open, as `name (pid)`, the gateway first; None when nobody that this user may see has."""
     try:
         target = os.stat(port).st_rdev
     except OSError:
         return None
-    for folder in proc.glob("[0-9]*"):
-        if folder.name == str(os.getpid()):
-            continue
-        with suppress(OSError):
-            for link in (folder / "fd").iterdir():
-                with suppress(OSError):
-                    if target and os.readlink(link).startswith("/dev/") and link.stat().st_rdev == target:
-                        words = (folder / "cmdline").read_bytes().split(b"\0")
-                        name = "makiba" if b"gateway" in words and b"run" in words else Path(words[0].decode()).name
-                        if name == "makiba":
-                            return f"makiba gateway ({folder.name})"
-                        if (folder / "comm").read_text().strip():
-                            return f"{name} ({folder.name})"
-    return None
+    holders = [folder for folder in proc.glob("[0-9]*") if folder.name != str(os.getpid()) and _holds(folder, target)]
+    names = [f"{_name_of(folder)} ({folder.name})" for folder in holders]
+    return next((n for n in names if n.startswith("makiba")), names[0] if names else None)
+
+
+def _holds(folder: Path, target: int) -> bool:
+    with suppress(OSError):
+        for link in (folder / "fd").iterdir():
+            with suppress(OSError):
+                if target and os.readlink(link).startswith("/dev/") and link.stat().st_rdev == target:
+                    return True
+    return False
+
+
+def _name_of(folder: Path) -> str:
+    with suppress(OSError):
+        words = (folder / "cmdline").read_bytes().split(b"\0")
+        if b"gateway" in words and b"run" in words:
+            return "makiba gateway"
+        return Path(words[0].decode(errors="replace")).name
+    return "?"
 
 
 def _clock(say: Say) -> Iterator[Finding]:
