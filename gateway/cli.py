@@ -108,14 +108,16 @@ def schema(
 def read(
     config: ConfigOption,
     device: Annotated[str, typer.Argument(metavar="DEVICE", help="Name of a device in FILE")],
+    lang: commands.Lang = None,
 ) -> None:
-    """Read DEVICE once and explain it: the bytes on the wire, and what each value came out as.
+    """Read DEVICE once and explain it: each byte on the wire, and how each value came about.
 
-    A serial port can be open only once: stop the gateway before.
+    Says what is out of range and what to do. A serial port can be open only once: stop the gateway before
+    (sudo systemctl stop makiba-gateway). Exit code 1 when the device did not answer well.
     """
-    from gateway.decode import Text
+    from gateway.tools.read_report import report
 
-    gateway = _load(config)
+    say, gateway = commands.say_in(lang), _load(config)
     found = [(bus, d) for bus in gateway.buses for d in bus.devices if d.name == device]
     if not found:
         from makiba.words import nearest
@@ -128,26 +130,23 @@ def read(
         explained = asyncio.run(_read_once(bus, target))
     except OSError as error:
         typer.echo(f"bus {bus.name}: {error}", err=True)
+        typer.echo(f"→ makiba gateway doctor -c {config}", err=True)
         raise typer.Exit(1) from None
-    for frame in explained.frames:
-        typer.echo(f"  {frame}")
-    for point, where, outcome in explained.values:
-        if isinstance(outcome, Text):
-            shown = outcome.text
-        else:
-            shown = point.quantity.shown(outcome) if isinstance(outcome, (int, float)) else f"no value ({outcome})"
-        typer.echo(f"{point.series.subject} {point.quantity.names['en']}: {shown}   [{where}]")
-    typer.echo(f"{device}: {explained.state}")
+    for line in report(bus, target, explained, say):
+        typer.echo(line)
     raise typer.Exit(0 if explained.state == "ok" else 1)
 
 
 @app.command()
-def spool(config: ConfigOption) -> None:
-    """Show what waits to be acknowledged by the centre. The gateway may be running."""
-    from gateway.spool_view import view_spool
+def spool(config: ConfigOption, lang: commands.Lang = None) -> None:
+    """Show what waits to be acknowledged by the centre, why, and for how long there is room.
 
-    gateway = _load(config)
-    for line in view_spool(gateway.spool.path, gateway.spool.hot):
+    The gateway may be running; nothing is changed.
+    """
+    from gateway.tools.spool_report import report
+
+    say = commands.say_in(lang)
+    for line in report(_load(config), say):
         typer.echo(line)
 
 

@@ -58,7 +58,7 @@ def add_to(app: typer.Typer, load: Load) -> None:
         from gateway.tools.scan_report import plan_for, serial_ports
         from gateway.tools.scan_report import scan as run
 
-        say = _say(lang)
+        say = say_in(lang)
         if (port is None) == (tcp is None):
             there = ", ".join(str(p) for p in serial_ports()) or say("ありません", "none")
             typer.echo(
@@ -114,7 +114,7 @@ def add_to(app: typer.Typer, load: Load) -> None:
         from gateway.tools.doctor import examine
 
         worst = 0
-        for finding in examine(load(config), polls, _say(lang)):
+        for finding in examine(load(config), polls, say_in(lang)):
             typer.echo(str(finding))
             worst = max(worst, finding.level == "FAIL")
         raise typer.Exit(worst)
@@ -127,13 +127,14 @@ def add_to(app: typer.Typer, load: Load) -> None:
         """
         from gateway.tools.silence import silence as reset
 
-        lines, is_quiet = reset(load(config), _say(lang))
+        lines, is_quiet = reset(load(config), say_in(lang))
         for line in lines:
             typer.echo(line)
         raise typer.Exit(0 if is_quiet else 1)
 
 
-def _say(lang: str | None) -> Say:
+def say_in(lang: str | None) -> Say:
+    """The texts of `--lang`; ends with exit code 2 on another word."""
     from gateway.tools.language import Say, language
 
     try:
