@@ -237,6 +237,9 @@ def _profile(recording: Recording) -> dict[str, Any]:
         "source": {"trust": "proposed", "document": "demo/replay_server.py"},
         "registers": registers,
         "max_registers": 124,
+        # The server cannot know whether it was heard: a machine that is busy for a second must not cost a row.
+        "timeout": "20s",
+        "learn_timeout": False,
     }
 
 

@@ -45,6 +45,9 @@ class ModbusProfile(Profile):
     turnaround: Duration = Field(
         default=timedelta(milliseconds=20), description="Usual time to its reply, for the bus budget"
     )
+    learn_timeout: bool = Field(
+        default=True, description="false: wait the whole timeout always, for a device that is slow now and then"
+    )
     quirks: dict[QuirkName, str] = Field(default={}, description="What is odd about it, and a sentence of why")
 
     def address(self, place: Place) -> int:

@@ -68,6 +68,7 @@ class _Compiled:
 def _compile(device: Device, least_s: float) -> _Compiled:
     profile: ModbusProfile = device.profile
     unit_id, found = device.options.unit_id, interpreter(device)
+    longest_s = profile.timeout.total_seconds()
     readings = tuple(
         _Reading(ask(unit_id, read), tuple(ask(unit_id, part) for part in halves(read, found)))
         for read in found.reads
@@ -77,7 +78,7 @@ def _compile(device: Device, least_s: float) -> _Compiled:
         profile.pause.total_seconds(),
         found,
         readings,
-        Patience(profile.timeout.total_seconds(), least_s),
+        Patience(longest_s, least_s if profile.learn_timeout else longest_s),
         {device.name: [], **{subject: [] for subject in device.subjects}},
     )
 
