@@ -46,6 +46,9 @@ class Settings(BaseModel):
     store_token: _AsSecret | None = Field(default=None, description="InfluxDB 2.x token")
     registry: str = Field(default="", description="sqlite:PATH or postgresql://…; empty: HOME/registry.db")
     registry_password: _AsSecret | None = Field(default=None, description="PostgreSQL password")
+    metrics_port: _AsInt = Field(
+        default=0, ge=0, le=65533, description="Port for OpenMetrics on this machine's loopback; 0: none"
+    )
     rules: _AsPath | None = Field(default=None, description="Folder of rules; default: those that come with Makiba")
 
     @property
