@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, WithJsonSchema
 
 from gateway.profile import Constant
-from gateway.units import convert
+from makiba.units import convert
 from makiba.words import nearest
 
 _AMOUNT = re.compile(r"\s*([-+]?\d+(?:\.\d+)?)\s*(\S+)\s*")

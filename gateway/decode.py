@@ -20,8 +20,8 @@ from typing import Any
 
 from gateway.places import WIDTHS, Place, Register
 from gateway.profile import Measured, exact
-from gateway.units import conversion
 from makiba.quantities import Quantity
+from makiba.units import conversion
 
 SENTINEL = "sentinel"
 OUT_OF_RANGE = "out-of-range"

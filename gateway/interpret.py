@@ -21,8 +21,8 @@ from gateway.plan import Limits, Read, plan_reads
 from gateway.profile import exact
 from gateway.record import OK
 from gateway.registers import ModbusProfile
-from gateway.units import conversion
 from makiba.quantities import Quantity, catalogue
+from makiba.units import conversion
 
 MOST_PLACES = 10
 """A register that says where the point is and gives more is not believed."""

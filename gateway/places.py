@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, FiniteFloat
 
-from gateway.profile import ConstantName, Measured, Pair, Strict, Valued
+from gateway.profile import ConstantName, Measured, Pair, Strict, UnitName, Valued
 
 Table = Literal["coil", "discrete", "holding", "input"]
 FUNCTION_CODES: Final[dict[str, int]] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
@@ -130,6 +130,21 @@ class Status(Place):
     words: dict[int, StateWord] = Field(default={}, description="State by value; `ok` is good, others are invalid")
     within: Pair | None = Field(default=None, description="Good values")
     otherwise: StateWord | None = Field(default=None, description="State outside `within`")
+
+
+class Mark(Place):
+    """What tells this instrument from others; only `makiba gateway scan` looks at it, no poll ever does.
+
+    Exactly one of `holds`, `one_of`, `within` and `agrees_with`.
+    """
+
+    holds: Literal["unit-id"] | None = Field(default=None, description="The unit id that the device answers to")
+    one_of: tuple[float, ...] = Field(default=(), strict=False, description="Raw values that it can have")
+    within: Pair | None = Field(default=None, description="Lowest and highest raw value that it can have")
+    agrees_with: ValueRef | None = Field(default=None, description="The same thing as this value, said in another way")
+    scale: FiniteFloat = Field(default=1.0, description="With agrees_with: value in `unit` = raw * scale")
+    unit: UnitName | None = Field(default=None, description="With agrees_with; default: the catalogue's")
+    by: FiniteFloat | None = Field(default=None, gt=0, description="With agrees_with: most that they differ, in `unit`")
 
 
 class Derived(Valued):

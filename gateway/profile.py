@@ -21,9 +21,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, GetJsonSchemaHandler
 
 from gateway.partial import all_problems
-from gateway.units import conversion, known_units, units_for
 from makiba.located_yaml import ConfigErrors, Duration, Located, Path_, Problem, load_located
 from makiba.quantities import catalogue
+from makiba.units import conversion, known_units, units_for
 from makiba.words import nearest
 
 

@@ -12,11 +12,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from gateway.places import UNSIGNED, Derived, Place, QuirkName, Register, Status
+from gateway.places import UNSIGNED, Derived, Mark, Place, QuirkName, Register, Status
 from gateway.profile import Constant, ConstantName, Pair, Profile, Valued
-from gateway.units import conversion, units_for
 from makiba.located_yaml import Duration, Path_
 from makiba.quantities import catalogue
+from makiba.units import conversion, units_for
 from makiba.words import nearest
 
 _BASES: Final[dict[str, int]] = {"coil": 1, "discrete": 10001, "input": 30001, "holding": 40001}
@@ -34,6 +34,7 @@ class ModbusProfile(Profile):
     )
     registers: Annotated[list[Register], Field(min_length=1)]
     status: list[Status] = Field(default=[], description="What is read beside the values and may gate them")
+    marks: list[Mark] = Field(default=[], description="What scan tells it from others by; never polled")
     constants: dict[ConstantName, Constant] = Field(default={}, description="What only the site knows")
     derived: list[Derived] = Field(default=[], description="Values worked out from others")
     max_registers: int = Field(default=125, ge=1, le=125, description="Most registers in one read")
@@ -107,6 +108,8 @@ class ModbusProfile(Profile):
             yield from self._address_problems(path, place)
         for index, register in enumerate(self.registers):
             yield from self._register_problems(("registers", index), register)
+        for index, mark in enumerate(self.marks):
+            yield from self._mark_problems(("marks", index), mark)
         names: set[str] = set()
         for index, status in enumerate(self.status):
             yield from _status_problems(("status", index), status)
@@ -167,6 +170,22 @@ class ModbusProfile(Profile):
             yield (*path, "scaled_by", "type"), "has to be a number"
         if register.counter and register.quantity and catalogue()[register.quantity].kind != "counter":
             yield (*path, "counter"), f"{register.quantity} is no counter in the catalogue"
+
+    def _mark_problems(self, path: Path_, mark: Mark) -> Told:
+        yield from _type_problems(path, mark)
+        yield from self._address_problems(path, mark)
+        kinds = (bool(mark.holds), bool(mark.one_of), mark.within is not None, mark.agrees_with is not None)
+        if sum(kinds) != 1:
+            yield path, "needs exactly one of 'holds', 'one_of', 'within' and 'agrees_with'"
+        if mark.type == "ascii":
+            yield (*path, "type"), "has to be a number"
+        if (mark.agrees_with is None) != (mark.by is None):
+            yield path, "'agrees_with' and 'by' go together"
+        if mark.agrees_with is not None:
+            yield from self._ref_problems((*path, "agrees_with"), mark.agrees_with, len(self.registers))
+            if conversion(mark.unit, gives := self._unit_of(mark.agrees_with)) is None:
+                expected = ", ".join(units_for(gives)) or "none"
+                yield (*path, "unit"), f"{mark.unit!r} is no unit of {mark.agrees_with}; expected one of {expected}"
 
     def _derived_problems(self, index: int, derived: Derived) -> Told:
         path = ("derived", index)

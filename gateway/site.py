@@ -22,7 +22,6 @@ from gateway.partial import Rest, split
 from gateway.profile import LoadedProfile, Profile, ProfileShelf, Strict, Valued
 from gateway.safety import Watch, plan_watches
 from gateway.safety import problems as safety_problems
-from gateway.units import conversion, units_for
 from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located
 from makiba.mqtt import MqttOptions, TlsOptions
 from makiba.quantities import catalogue
@@ -30,6 +29,7 @@ from makiba.reading import SITE_PATTERN, Series
 from makiba.rule import Rule, load_rules
 from makiba.settings import configs_dir
 from makiba.topics import GATEWAY_PATTERN
+from makiba.units import conversion, units_for
 from makiba.words import nearest
 
 _AsPath = Annotated[Path, BeforeValidator(lambda v: Path(v) if isinstance(v, str) else v)]

@@ -23,9 +23,9 @@ from gateway.plan import Read
 from gateway.profile import Constant, Valued
 from gateway.registers import ModbusProfile
 from gateway.tools.probe import Setting
-from gateway.units import conversion
 from makiba.quantities import catalogue
 from makiba.reading import Series
+from makiba.units import conversion
 
 SAMPLES = 200
 MOST_BITS = 9.0

@@ -22,9 +22,9 @@ from gateway.interpret import interpreter
 from gateway.places import FUNCTION_CODES
 from gateway.plan import Read
 from gateway.site import load_gateway
-from gateway.units import convert
 from makiba.located_yaml import load_located
 from makiba.settings import configs_dir
+from makiba.units import convert
 
 CASES = Path(__file__).resolve().parents[1] / "cases" / "modbus"
 FILES = sorted(CASES.glob("*/*.yaml"))
