@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from collectors.registry import Registry, dead_letters, sites
+from collectors.registry import Registry, dead_letters, sites, sources
 from collectors.registry.dead_letters import Letter, clean
 from collectors.registry.viewer import Service
 from collectors.store import ReadingsRejected, Store
@@ -52,7 +52,8 @@ _COLLECTOR: Final = Service("collector")
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack as it came. `gateway` is whoever the way in vouches for; `correlation` should be a batch id."""
+    """A pack as it came. `gateway` is whoever the way in vouches for, a gateway or a source (`src-…`);
+    `correlation` should be a batch id."""
 
     gateway: str
     correlation: bytes
@@ -248,7 +249,7 @@ class Ingest:
             try:
                 self._store.write(readings)
             except ReadingsRejected as error:
-                rejected = {id(reading): reason for reading, reason in error.rejected}
+                rejected = {id(readings[index]): reason for index, reason in error.rejected}
                 judged = [without(one, rejected) for one in judged]
         letters = [letter for one in judged for letter in letters_of(one)]
         if letters:
@@ -305,9 +306,9 @@ class Ingest:
         if missing:
             with self._registry.read() as session:
                 for name in missing:
-                    row = sites.get_gateway(session, _COLLECTOR, name)
-                    owner = Owner(row.site_id, row.revoked_ms is not None) if row else Owner(None)
-                    keep_s = SITE_EXPIRES_S if row else UNKNOWN_EXPIRES_S
+                    known = sources.owner_of(session, _COLLECTOR, name)
+                    owner = Owner(known.site, known.revoked) if known else Owner(None)
+                    keep_s = SITE_EXPIRES_S if known else UNKNOWN_EXPIRES_S
                     self._owners[name] = (now_s + keep_s, owner)
         return {gateway: self._owners[gateway][1] for gateway in gateways}
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from collectors.registry.schema import DeadLetter, Gateway
+from collectors.registry.schema import DeadLetter, Gateway, Source
 from collectors.registry.viewer import Viewer, require_service, visible_sites
 
 MAX_RECORD_CHARS = 2000
@@ -23,7 +23,7 @@ _ROWS_PER_INSERT = 500
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A refused record. `batch` is the batch's id, or a name made of the payload when it had none."""
+    """A refused record of a gateway or a source. `batch` is its id, or a name made of the payload when it had none."""
 
     gateway: str
     batch: str
@@ -89,8 +89,11 @@ def _seen(viewer: Viewer) -> Any:
     sites = visible_sites(viewer)
     if sites is None:
         return DeadLetter.id.is_not(None)
-    # A letter of a gateway that no farm knows is seen by services and the administrator only.
-    return DeadLetter.gateway_id.in_(select(Gateway.id).where(Gateway.site_id.in_(sorted(sites))))
+    # A letter of a sender that no farm knows is seen by services and the administrator only.
+    return or_(
+        DeadLetter.gateway_id.in_(select(Gateway.id).where(Gateway.site_id.in_(sorted(sites)))),
+        DeadLetter.gateway_id.in_(select(Source.id).where(Source.site_id.in_(sorted(sites)))),
+    )
 
 
 def clean(text: str, most: int) -> str:
