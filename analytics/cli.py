@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TypeVar
 
 import typer
@@ -28,6 +29,7 @@ watch = typer.Typer(add_completion=False, rich_markup_mode=None)
 def run_watch() -> None:
     """Judge the readings and keep the alert book, until stopped."""
     from analytics.feed import Feed
+    from analytics.metrics import Figures, PortTaken, served
     from analytics.rules import all_rules
     from analytics.worker import Worker
     from collectors.registry import Registry, RegistryMisconfigured, RegistryUnavailable, open_registry
@@ -41,10 +43,13 @@ def run_watch() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
+    page = ExitStack()
     try:
         settings = load_settings()
         _require_keys(settings)
         rules = all_rules(settings)
+        figures = Figures()
+        page.enter_context(served(figures.registry, settings.metrics_port))
 
         def registry_() -> Registry:
             password = settings.registry_password
@@ -68,13 +73,15 @@ def run_watch() -> None:
             return
         log.info("watching with %d rules of %s", len(rules), settings.rules_dir)
         try:
-            Worker(registry, store, Feed(settings.mqtt("analytics")), rules).run(stop)
+            Worker(registry, store, Feed(settings.mqtt("analytics")), rules, figures=figures).run(stop)
         finally:
             store.close()
             registry.close()
-    except (ConfigErrors, RegistryMisconfigured, StoreMisconfigured) as error:
+    except (ConfigErrors, PortTaken, RegistryMisconfigured, StoreMisconfigured) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+    finally:
+        page.close()
     log.info("stopped")
 
 

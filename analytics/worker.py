@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -25,6 +25,7 @@ from analytics.farm import Farm, read_farm
 from analytics.feed import Feed
 from analytics.holes import fill, with_holes
 from analytics.judge import Judge
+from analytics.metrics import Figures
 from analytics.rules import FarmRules
 from collectors.registry import Registry, RegistryUnavailable, alerts, sites
 from collectors.registry.schema import JudgeSnapshot
@@ -54,6 +55,7 @@ class _Watched:
     ready: bool = False
     changed: bool = True  # since the last snapshot
     every_ms: Mapping[str, int] = field(default_factory=dict)
+    open_severities: Sequence[str] = ()  # of the alerts in the book, when it was last read
 
 
 class Worker:
@@ -66,9 +68,11 @@ class Worker:
         feed: Feed,
         rules: Mapping[str, Rule],
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        figures: Figures | None = None,
     ) -> None:
         self._registry, self._store, self._feed, self._rules = registry, store, feed, rules
         self._now_ms = now_ms
+        self._figures = figures or Figures()
         self._watched: dict[str, _Watched] = {}
         self._links = 0
         self._done: dict[str, float] = {}  # when, on the monotonic clock
@@ -93,9 +97,13 @@ class Worker:
         lost = links != self._links or not all(w.ready for w in self._watched.values())
         if (self._is_due("fill", every_s) or lost) and self._guarded("store", self._fill):
             self._links = links
+        self._figures.feed_up.set(self._feed.up.is_set())
+        began_s = time.monotonic()
         if packs and not self._guarded("store", lambda: self._take(packs)):
             self._links = -1  # what was not taken is filled in when the store is back
         self._guarded("registry", self._write)
+        if packs:
+            self._figures.judging.observe(time.monotonic() - began_s)
         if self._is_due("snapshot", SNAPSHOT_S):
             self._guarded("registry", self._save)
 
@@ -132,6 +140,7 @@ class Worker:
             raise
         except Exception:
             self._defects[site] = self._defects.get(site, 0) + 1
+            self._figures.defects.inc()
             if self._defects[site] <= MAX_TRACEBACKS:
                 log.exception("%s: cannot be judged; beginning anew", site)
             self._watched.pop(site, None)
@@ -145,6 +154,8 @@ class Worker:
                 self._alone(site, partial(self._configure, session, site, FarmRules(self._rules, overrides)))
         for site in set(self._watched) - set(found):
             del self._watched[site]
+        self._figures.farms.set(len(self._watched))
+        self._figures.count_alerts(s for watched in self._watched.values() for s in watched.open_severities)
 
     def _configure(self, session: Session, site: str, rules: FarmRules) -> None:
         farm = read_farm(session, ME, site)
@@ -163,6 +174,7 @@ class Worker:
         watched.every_ms = {s: d.every_ms for d in farm.devices.values() for s in (d.name, *d.subjects)}
         # The book is right: another worker may have written, and a snapshot is older than the last decision.
         rows = alerts.open_alerts(session, ME, site)
+        watched.open_severities = [row.severity for row in rows]
         watched.judge.forget_unless({(row.rule, row.subject) for row in rows})
         for row in rows:
             severity: Severity = next((s for s in SEVERITIES if s == row.severity), "info")
@@ -178,6 +190,7 @@ class Worker:
         count = fill(watched.judge, self._store, site, self._now_ms())
         if not watched.ready:
             log.info("%s: %d readings from the store, watching", site, count)
+        self._figures.filled(count, at_start=not watched.ready)
         watched.ready = True
         watched.changed |= count > 0
 
@@ -192,7 +205,10 @@ class Worker:
                 self._alone(site, partial(self._take_one, watched, readings))
 
     def _take_one(self, watched: _Watched, readings: list[Reading]) -> None:
-        watched.judge.feed(with_holes(watched.judge, self._store, readings, watched.every_ms))
+        whole = with_holes(watched.judge, self._store, readings, watched.every_ms)
+        watched.judge.feed(whole)
+        newest_ms = max(reading.time_ms for reading in readings)
+        self._figures.took(len(readings), len(whole) - len(readings), newest_ms, self._now_ms())
         watched.changed = True
 
     # --------------------------------------------------------------------------------------------- what is written
@@ -219,6 +235,7 @@ class Worker:
             watched.judge.confirm(decision, entry.onset_ms)
             watched.changed = True
             if entry.changed:
+                self._figures.decided(decision.kind)
                 log.info("%s: %s %s: %s", site, decision.rule, decision.subject, decision.kind)
 
     def _save(self) -> None:

@@ -16,9 +16,11 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
+from analytics.metrics import served
 from api import alert_news, problems
 from api.centre import Clock, now_ms, opened
 from api.feed import CommittedFeed
+from api.metrics import Counting, Figures
 from api.pages import Guard, Pages
 from api.routes import alerts, places, series, session, stream
 from makiba.settings import Settings
@@ -29,12 +31,16 @@ GZIP_ABOVE_BYTES: Final = 1_000
 
 def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms) -> FastAPI:
     """The application. `demo` tells the pages that faults can be switched; `clock` gives UTC in milliseconds."""
+    figures = Figures()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opened(settings, clock=clock, demo=demo) as centre:
+        async with contextlib.AsyncExitStack() as parts:
+            parts.enter_context(served(figures.registry, settings.metrics_port))
+            centre = await parts.enter_async_context(opened(settings, clock=clock, demo=demo))
             app.state.centre = centre
             hub = centre.hub
+            figures.open_streams = lambda: len(hub)
             feed = CommittedFeed(
                 settings.mqtt("api"),
                 on_readings=hub.readings,
@@ -63,6 +69,7 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
     )
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_ABOVE_BYTES, compresslevel=6)
     app.add_middleware(Guard, https=settings.address.startswith("https://"))
+    app.add_middleware(Counting, figures=figures, prefix=PREFIX)  # outermost: it sees what the others refuse
     problems.explain_errors(app)
     routes = APIRouter(prefix=PREFIX, responses={"default": {"model": problems.Problem, "description": "A problem"}})
     for part in (session, places, series, alerts, stream):

@@ -55,6 +55,7 @@ def serve_app(app: object, host: str, port: int) -> None:
     """Serves a FastAPI application on `host`:`port` until a signal; ends the command when that cannot be."""
     from fastapi import FastAPI
 
+    from analytics.metrics import PortTaken
     from api.server import listen, serve
     from collectors.store import StoreMisconfigured
 
@@ -68,7 +69,7 @@ def serve_app(app: object, host: str, port: int) -> None:
         typer.echo(f"pages on http://{host}:{sock.getsockname()[1]}", err=True)
         try:
             serve(app, sock)
-        except (RegistryMisconfigured, StoreMisconfigured) as error:
+        except (PortTaken, RegistryMisconfigured, StoreMisconfigured) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from None
         except RegistryError as error:

@@ -107,10 +107,23 @@ def centre(settings: Settings, *, with_broker: bool) -> list[supervise.Child]:
     after = tuple(child.name for child in children)
     return [
         *children,
-        supervise.Child("collect", makiba_command("collect"), env, after),
-        supervise.Child("watch", makiba_command("watch"), env, after),
-        supervise.Child("serve", makiba_command("serve"), env, after, ready=lambda: supervise.answers(health)),
+        supervise.Child("collect", makiba_command("collect"), _with_port(env, settings, 0), after),
+        supervise.Child("watch", makiba_command("watch"), _with_port(env, settings, 1), after),
+        supervise.Child(
+            "serve",
+            makiba_command("serve"),
+            _with_port(env, settings, 2),
+            after,
+            ready=lambda: supervise.answers(health),
+        ),
     ]
+
+
+def _with_port(env: dict[str, str], settings: Settings, number: int) -> dict[str, str]:
+    """`env` with a port of its own for the figures of the service `number`: on one machine they share none."""
+    if settings.metrics_port == 0:
+        return env
+    return {**env, "MAKIBA_METRICS_PORT": str(settings.metrics_port + number)}
 
 
 def _require_keys(settings: Settings) -> None:

@@ -13,6 +13,7 @@ import pytest
 from deploy import supervise
 from deploy.supervise import Child, Supervisor
 from tests.parts import ROOT, Process, free_port, wait_until
+from tests.service.figures_parts import page
 
 SLEEPER = "import signal,time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); time.sleep(60)"
 
@@ -171,10 +172,16 @@ def test_a_child_that_says_its_configuration_is_wrong_is_hopeless(tmp_path: Path
         assert "line 3" in supervisor.tail("misled")
 
 
+def three_free_ports() -> int:
+    """A port of the loopback that nobody listens on, as the two after it."""
+    return wait_until(lambda: next((p for p in [free_port()] if not any(map(supervise.listens, range(p, p + 3)))), 0))
+
+
 def test_makiba_up_serves_the_pages_with_a_broker_of_its_own(tmp_path: Path) -> None:
-    port = free_port()
+    port, figures = free_port(), three_free_ports()
     env = {
         "MAKIBA_HOME": str(tmp_path / "home"), "MAKIBA_HTTP_PORT": str(port), "MAKIBA_MQTT_PORT": str(free_port()),
+        "MAKIBA_METRICS_PORT": str(figures),
     }  # fmt: skip
     with Process(
         [sys.executable, "-m", "makiba", "up", "--broker"], log=tmp_path / "up.log", env=env, cwd=ROOT
@@ -183,6 +190,9 @@ def test_makiba_up_serves_the_pages_with_a_broker_of_its_own(tmp_path: Path) -> 
         assert supervise.answers(f"http://127.0.0.1:{port}/api/v1/health")
         collected = tmp_path / "home" / "logs" / "collect.log"
         wait_until(lambda: ": connected" in collected.read_text(), 10, up.log)
+        wait_until(lambda: supervise.listens(figures + 1), 10, up.log)
+        assert "makiba_watch_farms" in page(figures + 1).samples
+        assert "makiba_serve_open_streams" in page(figures + 2).samples
         assert up.terminate() == 0, up.log()
     assert not supervise.listens(port)
 
