@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from collectors.store.protocol import (
+    Inventory,
+    Level,
     Point,
     ReadingsRejected,
     Store,
@@ -19,6 +21,8 @@ from collectors.store.protocol import (
 from makiba.words import nearest
 
 __all__ = [
+    "Inventory",
+    "Level",
     "Point",
     "ReadingsRejected",
     "Store",

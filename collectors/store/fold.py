@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from makiba.quantities import catalogue
-from makiba.reading import Reading
+from makiba.reading import Columns
 
 
 def gaps_between(times_ms: Iterable[int], start_ms: int, end_ms: int, longer_than_ms: int) -> list[tuple[int, int]]:
@@ -22,22 +22,17 @@ def gaps_between(times_ms: Iterable[int], start_ms: int, end_ms: int, longer_tha
     return gaps
 
 
-def split_by_kind(
-    readings: Sequence[Reading],
-) -> tuple[Sequence[Reading], list[tuple[Reading, str]]]:
-    """Readings whose value is of the catalogue's kind, and the others with the reason; both in order."""
+def wrong_kind(readings: Columns) -> list[tuple[int, str]]:
+    """Index and reason of each of `readings` whose value is not of the catalogue's kind, ascending."""
     words = catalogue()
-    wrong: list[tuple[Reading, str]] = []
-    for reading in readings:
-        known = words.get(reading.series.quantity)
+    wrong: list[tuple[int, str]] = []
+    for index, (series, value) in enumerate(zip(readings.series, readings.values, strict=True)):
+        known = words.get(series.quantity)
         if known is None:
-            wrong.append((reading, f"quantity {reading.series.quantity!r} is not in the catalogue"))
-        elif isinstance(reading.value, str) != (known.kind == "text"):
-            wrong.append((reading, f"{known.name} is a {'text' if known.kind == 'text' else 'number'}"))
-    if not wrong:
-        return readings, wrong
-    bad = {id(reading) for reading, _ in wrong}
-    return [reading for reading in readings if id(reading) not in bad], wrong
+            wrong.append((index, f"quantity {series.quantity!r} is not in the catalogue"))
+        elif isinstance(value, str) != (known.kind == "text"):
+            wrong.append((index, f"{known.name} is a {'text' if known.kind == 'text' else 'number'}"))
+    return wrong
 
 
 def is_text(quantity: str) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from collectors.store.fold import gaps_between, is_text, split_by_kind
+from collectors.store.fold import gaps_between, is_text, wrong_kind
 from collectors.store.influx_http import Bucket, Database, Http, Refused
 from collectors.store.line_protocol import (
     EARLIEST_MS,
@@ -29,11 +29,12 @@ from collectors.store.line_protocol import (
 )
 from collectors.store.protocol import (
     Point,
+    RawOnly,
     ReadingsRejected,
     StoreMisconfigured,
     Window,
 )
-from makiba.reading import Reading, Series
+from makiba.reading import Columns, Reading, Series
 
 LINES_PER_REQUEST: Final = 5000
 _SUBJECTS_PER_QUERY: Final = 100
@@ -61,7 +62,7 @@ def open_influx(url: str, *, user: str = "", password: str | None = None, token:
     return InfluxStore(http, database, Database(http, database))
 
 
-class InfluxStore:
+class InfluxStore(RawOnly):
     """See `collectors.store.protocol.Store` for what is promised. Threads share it as they like."""
 
     def __init__(self, http: Http, database: str, target: Database | Bucket) -> None:
@@ -70,28 +71,30 @@ class InfluxStore:
         self._target = target
 
     def write(self, readings: Sequence[Reading]) -> None:
-        good, wrong = split_by_kind(readings)
-        rejected = list(wrong)
-        last: dict[tuple[Series, int], Reading] = {}
-        for reading in good:
+        rejected = wrong_kind(Columns.of(readings))
+        bad = {index for index, _ in rejected}
+        last: dict[tuple[Series, int], int] = {}
+        for index, reading in enumerate(readings):
+            if index in bad:
+                continue
             if EARLIEST_MS <= reading.time_ms <= LATEST_MS:
-                last[reading.series, reading.time_ms] = reading
+                last[reading.series, reading.time_ms] = index
             else:
-                rejected.append((reading, "InfluxDB keeps times from 1677 to 2262"))
-        rows = list(last.values())
+                rejected.append((index, "InfluxDB keeps times from 1677 to 2262"))
+        rows = [(index, readings[index]) for index in last.values()]
         for start in range(0, len(rows), LINES_PER_REQUEST):
             rejected += self._commit(rows[start : start + LINES_PER_REQUEST])
         if rejected:
             raise ReadingsRejected(rejected)
 
-    def _commit(self, rows: Sequence[Reading]) -> list[tuple[Reading, str]]:
-        """Writes `rows`; those that the server will never take, each with its reason."""
+    def _commit(self, rows: Sequence[tuple[int, Reading]]) -> list[tuple[int, str]]:
+        """Writes `rows`; the index of those that the server will never take, each with its reason."""
         heads: dict[Series, str] = {}
         try:
-            self._target.write("\n".join(line_of(row, heads) for row in rows))
+            self._target.write("\n".join(line_of(row, heads) for _, row in rows))
         except Refused as refused:
             if len(rows) == 1:
-                return [(rows[0], str(refused))]
+                return [(rows[0][0], str(refused))]
             half = len(rows) // 2
             return self._commit(rows[:half]) + self._commit(rows[half:])
         return []
@@ -125,13 +128,13 @@ class InfluxStore:
         )
         return [_point(time_ms, value) for table in tables for time_ms, value in table["values"]]
 
-    def windows(self, series: Series, start_ms: int, end_ms: int, width_ms: int) -> list[Window]:
+    def windows(self, series: Series, start_ms: int, end_ms: int, width_ms: int, offset_ms: int = 0) -> list[Window]:
         if is_text(series.quantity) or end_ms <= start_ms:
             return []
         folds = ", ".join(f"{fold}({identifier('value')})" for fold in ("count", "min", "mean", "max", "last"))
         tables = self._query(
             f"SELECT {folds} FROM {_from(series)} WHERE {where(series, start_ms, end_ms)} "  # noqa: S608 (quoted)
-            f"GROUP BY time({max(1, width_ms)}ms) fill(none)"
+            f"GROUP BY time({max(1, width_ms)}ms, {offset_ms}ms) fill(none)"
         )
         return [
             Window(int(start), int(count), float(low), float(mean), float(high), float(last))

@@ -1,28 +1,47 @@
 """The face of a store of readings, and what every implementation promises.
 
 Two real implementations exist, `sqlite` and `influx`; one contract suite (`tests/service/test_store_contract.py`)
-runs over both. All methods are synchronous and may be called from any thread; one call at a time writes.
+runs over both. All methods are synchronous and may be called from any thread, and several processes may have the same
+store open.
 
 Promises of an implementation:
 
-- **Committed.** When `write` returns, its readings survive the death of this process and of the store's. When it
-  raises `StoreUnavailable`, any part of them may be there or not: the caller writes all of them again.
-- **Idempotent.** A series has at most one value at a time. Writing the same reading again changes nothing;
-  writing another value at the same series and time replaces the first.
+- **Committed.** When `write_columns` (or `write`) returns, its readings survive the death of this process and of the
+  store's. When it raises `StoreUnavailable`, any part of them may be there or not: the caller writes all of them
+  again.
+- **Idempotent.** A series has at most one value at a time. Writing the same reading again changes nothing; writing
+  another value at the same series and time replaces the first. Within one write the last one stands; of two writes
+  at the same moment, either.
+- **Atomicity** is a reading's, not a batch's: a reader sees a reading whole or not at all, and may see a part of a
+  batch that is on its way (SQLite: never; there a batch is one transaction).
+- **Readers** are never held up by writers, nor writers by readers. After `write_columns` has returned, every later
+  call of any process sees its readings. Two calls may see two states; one call sees one (InfluxDB: one query does).
 - **Order.** `range` and `windows` answer in ascending time. Late readings take their place in it.
-- **Numbers** come back as the same IEEE double, texts as the same text. NaN and infinities cannot be written
-  (`Reading` refuses them).
+- **Numbers** come back as the same IEEE double, texts as the same text. NaN and infinities are rejected.
 - **Not there** is an empty answer, never an error.
 - A series is a gauge or a text for ever: the catalogue fixes which.
+- **Roll-ups are never wrong, only late.** `windows` answers as the raw readings would, whether `roll_up` has run or
+  not: what a store has written since is known to it from the same commit as the readings (a *dirty* quarter of an
+  hour), and is read raw. A process that dies at any moment leaves no stale roll-up behind.
+- **Expired** is what `expire` removed. A reading older than the raw (or text) horizon is rejected with that reason,
+  since a roll-up whose raw is gone could not be folded again.
+
+Errors: `StoreUnavailable` (try again, after `retry_after_s` where it says so), `StoreMisconfigured` (a person must
+act), `ReadingsRejected` (those readings, for good).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol, get_args
 
-from makiba.reading import Reading, Series, Value
+from makiba.reading import Columns, Reading, Series, Value
+
+Level = Literal["raw", "text", "minute", "quarter", "day"]
+"""What may expire by itself: readings that are numbers, readings that are texts, and the roll-ups of numbers."""
+
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 
 class StoreError(Exception):
@@ -44,12 +63,12 @@ class StoreMisconfigured(StoreError):
 class ReadingsRejected(StoreError):
     """The store took every reading of the batch but these, and will never take them.
 
-    Each comes with its reason; the others are committed.
+    `rejected`: the index of each in what was given, ascending, and the reason. The others are committed.
     """
 
-    def __init__(self, rejected: Sequence[tuple[Reading, str]]) -> None:
+    def __init__(self, rejected: Sequence[tuple[int, str]]) -> None:
         super().__init__(f"{len(rejected)} readings rejected; the first: {rejected[0][1] if rejected else ''}")
-        self.rejected = tuple(rejected)
+        self.rejected = tuple(sorted(rejected))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +81,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What happened in [start_ms, start_ms + width): all in the quantity's unit; `count` readings, at least one."""
+    """What happened in [start_ms, start_ms + width): all in the quantity's unit; `count` readings, at least one.
+
+    `mean` is exact to a double's rounding, everything else to the bit.
+    """
 
     start_ms: int
     count: int
@@ -70,6 +92,21 @@ class Window:
     mean: float
     maximum: float
     last: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a store holds. `rows` by level; None where a store cannot say, `problems` what is damaged."""
+
+    series: int
+    rows: Mapping[Level, int | None]
+    dirty: int
+    """Quarters of a series that are read raw until `roll_up` has folded them; 0 is not asked for, it is normal."""
+    size_bytes: int | None = None
+    oldest_ms: int | None = None
+    newest_ms: int | None = None
+    kept_from_ms: Mapping[Level, int] = field(default_factory=dict)
+    problems: Sequence[str] = ()
 
 
 class Store(Protocol):
@@ -81,20 +118,26 @@ class Store(Protocol):
         Raises `StoreUnavailable`, `ReadingsRejected` or `StoreMisconfigured`.
         """
 
+    def write_columns(self, columns: Columns) -> None:
+        """`write` for readings that come as columns, without an object for each: the hot path."""
+
     def latest(self, site: str, subjects: Collection[str] | None = None) -> Mapping[Series, Point]:
         """The newest point of each series of `site`, of `subjects` only where given."""
 
     def range(self, series: Series, start_ms: int, end_ms: int, limit: int | None = None) -> list[Point]:
         """Points with start_ms <= time < end_ms, ascending; the first `limit` of them."""
 
-    def windows(self, series: Series, start_ms: int, end_ms: int, width_ms: int) -> list[Window]:
-        """Numbers of [start_ms, end_ms) folded into windows aligned to multiples of `width_ms` since 1970.
+    def windows(self, series: Series, start_ms: int, end_ms: int, width_ms: int, offset_ms: int = 0) -> list[Window]:
+        """Numbers of [start_ms, end_ms) folded into windows that start at multiples of `width_ms` plus `offset_ms`.
 
-        Windows without a reading are left out. A text series gives an empty list.
+        Only what lies in [start_ms, end_ms) counts; a window that is cut keeps its place. Windows without a reading
+        are left out. A text series gives an empty list. Quick where width and offset fit a level: minutes, quarters,
+        and days that begin at midnight UTC+9 (`levels.DAY_OFFSET_MS`). Where raw has expired, the finest level that
+        is left stands for it: each of its windows counts whole, at its start.
         """
 
     def series(self, site: str) -> list[Series]:
-        """Every series of `site` that has a reading, sorted."""
+        """Every series of `site` that has a reading or a roll-up, sorted."""
 
     def gaps(self, series: Series, start_ms: int, end_ms: int, longer_than_ms: int) -> list[tuple[int, int]]:
         """(from_ms, to_ms) of each stretch of [start_ms, end_ms] without a reading for longer than that.
@@ -102,11 +145,47 @@ class Store(Protocol):
         Stretches before the first and after the last reading count too.
         """
 
+    def roll_up(self, before_ms: int, limit: int = 500) -> int:
+        """Folds at most about `limit` dirty windows that ended by `before_ms`; how many it did, 0 when none is left.
+
+        One call is short: it holds up a writer for some 10 ms at most. Any number of processes may do this at once.
+        """
+
+    def expire(self, level: Level, before_ms: int) -> int:
+        """Removes what is older than `before_ms` of `level`; the horizon that is in force then.
+
+        The horizon may be earlier than asked for (a store forgets whole partitions) and never goes back. Raw goes
+        only after its roll-ups are there. Asking again changes nothing; a call that died half-way is finished by the
+        next.
+        """
+
     def delete_site(self, site: str) -> None:
-        """Removes every reading of `site` for good (the right to leave)."""
+        """Removes every reading and roll-up of `site` for good (the right to leave)."""
 
     def check(self) -> None:
         """Returns when the store answers; `StoreUnavailable` or `StoreMisconfigured` otherwise."""
 
+    def inventory(self) -> Inventory:
+        """Looks at everything that is there; may take minutes. Damage is an answer (`problems`), not an error."""
+
     def close(self) -> None:
         """Frees what is held; the store cannot be used afterwards."""
+
+
+class RawOnly:
+    """For a store without roll-ups: columns become readings, nothing is dirty, nothing expires."""
+
+    def write(self, readings: Sequence[Reading]) -> None:
+        raise NotImplementedError
+
+    def write_columns(self, columns: Columns) -> None:
+        self.write(columns.readings())
+
+    def roll_up(self, before_ms: int, limit: int = 500) -> int:  # noqa: ARG002 (the protocol's names)
+        return 0
+
+    def expire(self, level: Level, before_ms: int) -> int:  # noqa: ARG002
+        return 0
+
+    def inventory(self) -> Inventory:
+        return Inventory(0, {}, 0)

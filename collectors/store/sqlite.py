@@ -15,16 +15,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from collectors.store.fold import gaps_between, is_text, split_by_kind
+from collectors.store.fold import gaps_between, is_text, wrong_kind
 from collectors.store.protocol import (
     Point,
+    RawOnly,
     ReadingsRejected,
     StoreError,
     StoreMisconfigured,
     StoreUnavailable,
     Window,
 )
-from makiba.reading import Reading, Series, Value
+from makiba.reading import Columns, Reading, Series, Value
 
 BUSY_TIMEOUT_S: Final = 5.0
 
@@ -63,12 +64,12 @@ AND time_ms >= ? AND time_ms < ? ORDER BY time_ms LIMIT ?
 
 _WINDOWS: Final = """
 SELECT w.start_ms, w.count, w.minimum, w.mean, w.maximum, r.value FROM (
-    SELECT series_id, time_ms / :width * :width AS start_ms, count(*) AS count, min(value) AS minimum,
-           avg(value) AS mean, max(value) AS maximum, max(time_ms) AS last_ms
+    SELECT series_id, (time_ms - :offset) / :width * :width + :offset AS start_ms, count(*) AS count,
+           min(value) AS minimum, avg(value) AS mean, max(value) AS maximum, max(time_ms) AS last_ms
     FROM reading
     WHERE series_id = (SELECT id FROM series WHERE site = :site AND subject = :subject AND quantity = :quantity)
       AND time_ms >= :start AND time_ms < :end
-    GROUP BY time_ms / :width
+    GROUP BY (time_ms - :offset) / :width
 ) w JOIN reading r ON r.series_id = w.series_id AND r.time_ms = w.last_ms
 ORDER BY w.start_ms
 """
@@ -78,7 +79,7 @@ SELECT subject, quantity FROM series s WHERE site = ? AND EXISTS (SELECT 1 FROM 
 """
 
 
-class SqliteStore:
+class SqliteStore(RawOnly):
     """See `collectors.store.protocol.Store` for what is promised."""
 
     def __init__(self, path: Path) -> None:
@@ -100,7 +101,9 @@ class SqliteStore:
             self._make_tables()
 
     def write(self, readings: Sequence[Reading]) -> None:
-        good, wrong = split_by_kind(readings)
+        wrong = wrong_kind(Columns.of(readings))
+        bad = {index for index, _ in wrong}
+        good = [reading for index, reading in enumerate(readings) if index not in bad]
         if good:
             with self._writing, _translated(self._path):
                 try:
@@ -154,12 +157,12 @@ class SqliteStore:
         )
         return [Point(time_ms, value) for time_ms, value in rows]
 
-    def windows(self, series: Series, start_ms: int, end_ms: int, width_ms: int) -> list[Window]:
+    def windows(self, series: Series, start_ms: int, end_ms: int, width_ms: int, offset_ms: int = 0) -> list[Window]:
         if is_text(series.quantity):
             return []
         asked = {
             "site": series.site, "subject": series.subject, "quantity": series.quantity,
-            "start": start_ms, "end": end_ms, "width": max(1, width_ms),
+            "start": start_ms, "end": end_ms, "width": max(1, width_ms), "offset": offset_ms % max(1, width_ms),
         }  # fmt: skip
         return [Window(*row) for row in self._read(_WINDOWS, asked)]
 

@@ -176,20 +176,20 @@ def test_a_value_of_the_wrong_kind_is_rejected_and_the_rest_is_committed(store: 
     text, number = Reading(air(site), T0 + 1, "warm"), Reading(Series(site, "barn-1", "state"), T0, 1.0)
     with pytest.raises(ReadingsRejected) as caught:
         store.write([text, good, number])
-    assert [reading for reading, _ in caught.value.rejected] == [text, number]
+    assert [index for index, _ in caught.value.rejected] == [0, 2]
     assert store.range(air(site), *FOREVER) == [Point(T0, 1.0)]
     assert store.series(site) == [air(site)]
 
 
 def test_a_time_that_the_store_cannot_keep_is_rejected_or_kept(store: Store, site: str) -> None:
     far = Reading(air(site), LATEST_MS, 1.0)
-    rejected: list[Reading] = []
+    rejected: list[int] = []
     try:
         store.write([far, Reading(air(site), T0, 2.0)])
     except ReadingsRejected as error:
-        rejected = [reading for reading, _ in error.rejected]
+        rejected = [index for index, _ in error.rejected]
     kept = [Point(T0, 2.0)] + ([] if rejected else [Point(LATEST_MS, 1.0)])
-    assert rejected in ([], [far])
+    assert rejected in ([], [0])
     assert store.range(air(site), 0, LATEST_MS + 1) == kept
 
 
@@ -322,7 +322,7 @@ def test_a_field_conflict_in_influxdb_rejects_that_reading_only(influxd: Influxd
     bad = Reading(air("s-c", "b"), old + 1000, 1.0)
     with pytest.raises(ReadingsRejected) as caught:
         store.write([*rows[:10], bad, *rows[10:]])
-    assert [reading for reading, _ in caught.value.rejected] == [bad]
+    assert [index for index, _ in caught.value.rejected] == [10]
     assert "conflict" in caught.value.rejected[0][1]
     assert len(store.range(air("s-c", "b"), T0, T0 + 100)) == 20
     store.close()
