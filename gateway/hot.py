@@ -88,7 +88,7 @@ class HotState:
         self.spool_id = secrets.token_hex(8)
         self.batches: dict[int, Batch] = {}
         self.added_ms: dict[int, int] = {}
-        self.size = 0
+        self.size = self.readings = 0
         self.last_number = 0
         self.last_ms = 0
         self.clock = ClockNote()
@@ -96,6 +96,7 @@ class HotState:
     def _take(self, batch: Batch, now_ms: int) -> None:
         self.batches[batch.id.number] = batch
         self.added_ms[batch.id.number] = now_ms
+        self.readings += batch.readings
         self.size += len(batch.pack) + _HEAD.size + _COUNT.size
 
     def _drop(self, number: int) -> bool:
@@ -103,6 +104,7 @@ class HotState:
         if batch is None:
             return False
         del self.added_ms[number]
+        self.readings -= batch.readings
         self.size -= len(batch.pack) + _HEAD.size + _COUNT.size
         return True
 
@@ -189,6 +191,7 @@ class HotFile(HotState):
             self._drop(batch.id.number)
             self._take(batch, added_ms)
         self.batches = dict(sorted(self.batches.items()))
+        self.added_ms = {number: self.added_ms[number] for number in self.batches}  # the oldest first here too
         self.last_ms = newest_ms
         self._again()
 

@@ -195,7 +195,7 @@ def commits(folder: Path, seconds: float) -> dict[str, float]:
                 spool.append(polls[number % len(polls)])
                 number += 1
             await asyncio.sleep(0)
-            while spool._queue.qsize() > 500:  # noqa: ASYNC110 (a thread empties it)
+            while spool.asked > 500:  # noqa: ASYNC110 (a thread empties it)
                 await asyncio.sleep(0.001)
         await spool.flush()
         spent_s, cpu_s = time.monotonic() - began_s, time.process_time() - cpu_s

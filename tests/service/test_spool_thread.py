@@ -338,7 +338,7 @@ def test_a_spool_that_cannot_be_made_yet_is_made_later(small_disk: Path, tmp_pat
 def test_a_read_only_card_is_a_state_and_what_waits_in_memory_is_limited(
     small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.spool.HOT_MOST", 200_000)
+    monkeypatch.setattr("gateway.spool_thread.HOT_MOST", 200_000)
 
     SpoolFile(small_disk / "spool.db").close()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
