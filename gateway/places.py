@@ -141,10 +141,10 @@ class Mark(Place):
     holds: Literal["unit-id"] | None = Field(default=None, description="The unit id that the device answers to")
     one_of: tuple[float, ...] = Field(default=(), strict=False, description="Raw values that it can have")
     within: Pair | None = Field(default=None, description="Lowest and highest raw value that it can have")
-    agrees_with: ValueRef | None = Field(default=None, description="The same thing as this value, said in another way")
+    agrees_with: ValueRef | None = Field(default=None, description="This value, said in another way")
     scale: FiniteFloat = Field(default=1.0, description="With agrees_with: value in `unit` = raw * scale")
     unit: UnitName | None = Field(default=None, description="With agrees_with; default: the catalogue's")
-    by: FiniteFloat | None = Field(default=None, gt=0, description="With agrees_with: most that they differ, in `unit`")
+    by: FiniteFloat | None = Field(default=None, gt=0, description="With agrees_with: most they differ, in `unit`")
 
 
 class Derived(Valued):

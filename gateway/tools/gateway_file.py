@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.tools.language import Say
-from gateway.tools.recognise import confidence, equals
+from gateway.tools.recognise import Fit
 from gateway.tools.scan import Found, Outcome
+from gateway.tools.verdict import verdict
 
 
 def stable_name(port: str, dev: Path = Path("/dev")) -> str:
@@ -74,27 +75,34 @@ def _modbus(known: Sequence[Found], outcome: Outcome, where: str, every: str, sa
 
 
 def _device(found: Found, every: str, say: Say) -> list[str]:
-    top = found.fits[0]
-    profile = top.signature.profile
-    sure = f"{confidence(found.fits):.0%}"
-    also = equals(found.fits)
-    lines = [f"      # {profile.names.ja if say.language == 'ja' else profile.names.en}: {sure}"]
-    if also:
-        lines.append(f"      # {say('確認: 同じくらい 合う', 'CHECK: fits as well')}: {', '.join(also)}")
+    """The device; of several profiles that fit the others stand behind a #, of gases that kill all do."""
+    said = verdict(found.fits)
+    assert said is not None
+    lines: list[str] = []
+    if said.how == "group":
+        told = say("確認: どれか 1つを 残す", "CHOOSE one; delete the others")
+        lines.append(f"      # {told}: {', '.join(f.signature.name for f in said.named)}")
+    for place, fit in enumerate(said.named):
+        lines += _entry(fit, found.unit_id, every, say, off=said.is_open or place > 0)
+    return lines
+
+
+def _entry(fit: Fit, unit_id: int, every: str, say: Say, *, off: bool) -> list[str]:
+    profile = fit.signature.profile
+    lines = [f"      # {profile.names.ja if say.language == 'ja' else profile.names.en}"]
     if profile.source.trust == "proposed":
         lines.append(f"      # {say('確認: 値の 表は 未確認', 'CHECK: its map is unverified')}")
     more = ""
-    if top.signature.channels:
+    if fit.signature.channels:
         # With no probe on any channel the first one stands for all, so that the file can be run.
-        live = top.live_channels or dict([next(iter(top.signature.channels.items()))])
+        live = fit.live_channels or dict([next(iter(fit.signature.channels.items()))])
         more = f", channels: {{{', '.join(f'{c}: {q}' for c, q in live.items())}}}"
         lines.append(f"      # {say('確認: 何を 測るか', 'CHECK: what each channel measures')}")
     required = {n: c for n, c in profile.site_constants().items() if c.required}
-    name = f"{top.signature.name}-{found.unit_id}"
-    device = f"{{name: {name}, profile: {top.signature.name}, unit_id: {found.unit_id}, every: {every}{more}}}"
+    name = f"{fit.signature.name}-{unit_id}"
+    device = f"{{name: {name}, profile: {fit.signature.name}, unit_id: {unit_id}, every: {every}{more}}}"
     if required:
         asks = ", ".join(f"{n}: …" for n in required)
         told = say("確認: 書いてから # を 取る", "CHECK: fill in, then take the # away")
         lines.append(f"      # {told}: constants: {{{asks}}}")
-        return [*lines, f"      # - {device}"]
-    return [*lines, f"      - {device}"]
+    return [*lines, f"      {'# ' if required or off else ''}- {device}"]

@@ -2,8 +2,11 @@
 
 Evidence is counted in bits: a value that can be true counts as much as it would be surprising from random registers
 (worked out by decoding random ones), a register of zeros hardly at all, a value that cannot be true counts heavily
-against. Shipped address and line settings help a little. A profile of which one read is refused does not fit.
-A profile that is right about few registers of a large map, beside one that is right about many, loses by bits.
+against. Shipped address and line settings help a little, a profile's marks much (`marks.py`). A profile of which one
+read is refused does not fit. An instrument that refuses most of what it is asked is the better known by what it does
+not refuse. A profile that is right about few registers of a large map, beside one that is right about many, loses.
+
+What the bits come to is said in `verdict.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 from gateway.constants import ConstantValue, Table
@@ -22,6 +25,7 @@ from gateway.places import Register
 from gateway.plan import Read
 from gateway.profile import Constant, Valued
 from gateway.registers import ModbusProfile
+from gateway.tools import marks
 from gateway.tools.probe import Setting
 from makiba.quantities import catalogue
 from makiba.reading import Series
@@ -32,9 +36,20 @@ MOST_BITS = 9.0
 TEXT_BITS, SENTINEL_BITS, WRONG_BITS, ODD_BITS = 8.0, 1.5, -8.0, -3.0
 ZERO_SHARE = 0.15
 """What a plausible value is worth whose registers are all 0: empty registers fit nearly every map."""
+NEVER_ZERO_BITS = -1.5
+UNEXPLAINED_BITS, MOST_UNEXPLAINED_BITS = -1.0, -4.0
+"""For a register beside a profile's own that says something, and that the profile does not know."""
+NEAR = 8
 LEAST_BITS = 3.0
 """Less than this is as good as chance."""
-EQUAL_BITS = 1.0
+REFUSED_BITS = 5.0
+"""Most that counts for a profile whose reads are answered by an instrument that refuses others."""
+CLOSED_BITS = -6.0
+"""An instrument whose maker says that it refuses an address has answered there."""
+FAR_BITS = 20.0
+"""Marks are not looked at for a profile that lies so far behind the best."""
+LEAPED_BITS = -6.0
+"""Something changed within seconds as it cannot."""
 
 # What a farm's instruments usually say, in the catalogue's units, where that is much less than what can be true.
 USUAL: dict[str, tuple[float, float]] = {
@@ -53,15 +68,43 @@ USUAL: dict[str, tuple[float, float]] = {
     "air_pressure": (80_000, 108_000),
     "wind_speed": (0, 50),
     "wind_gust": (0, 60),
-    "rainfall": (0, 20),
+    "rainfall": (0, 2),
+    "ammonia": (0, 2e-4),
+    "carbon_monoxide": (0, 3e-4),
+    "hydrogen_sulfide": (0, 1e-4),
     "water_flow": (-0.5, 0.5),
     "flow_speed": (-10, 10),
     "soil_ph": (3, 10),
     "soil_conductivity": (0, 1),
     "soil_permittivity": (1, 82),
+    "soil_nitrogen": (0, 2e-3),
+    "soil_phosphorus": (0, 2e-3),
+    "soil_potassium": (0, 2e-3),
     "distance": (0, 50),
     "level": (0, 50),
     "weight": (-100, 100_000),
+}
+
+# What is hardly ever exactly 0, and nearly always 0 where there is nothing.
+NEVER_ZERO = frozenset(
+    {
+        "air_temperature", "soil_temperature", "temperature", "relative_humidity", "soil_moisture", "soil_ph",
+        "air_pressure", "carbon_dioxide", "voltage", "frequency", "soil_permittivity",
+    }
+)  # fmt: skip
+
+# How far a thing can move within the seconds between two looks, in the catalogue's units.
+STEADY: dict[str, float] = {
+    "air_temperature": 3.0,
+    "soil_temperature": 2.0,
+    "dew_point": 4.0,
+    "relative_humidity": 15.0,
+    "soil_moisture": 0.15,
+    "soil_ph": 1.0,
+    "soil_conductivity": 0.1,
+    "air_pressure": 500.0,
+    "carbon_dioxide": 1e-3,
+    "frequency": 2.0,
 }
 
 # What a free channel most probably measures, by its unit; the technician puts it right.
@@ -162,8 +205,8 @@ def fit(found: Signature, look: Look, unit_id: int, setting: Setting | None) -> 
     dull = not any(any(words) for words in replies)
     points = found.interpreter.points
     bits = sum(_bits(p, o, w) for p, o, w in zip(points, outcomes, found.worth, strict=True))
-    if dull and bits > 0:
-        bits *= ZERO_SHARE
+    if dull:
+        bits = min(bits, 0.0)
     profile = found.profile
     bits += 2.0 if profile.unit_id == unit_id else 0.0
     if setting:
@@ -171,6 +214,80 @@ def fit(found: Signature, look: Look, unit_id: int, setting: Setting | None) -> 
         bits += 0.75 if shipped == (setting.baud, setting.parity) else 0.0
     bits += {"verified": 0.3, "known": 0.2}.get(profile.source.trust, 0.0)
     return Fit(found, bits, tuple(zip(points, outcomes, strict=True)))
+
+
+class _Asked:
+    """Counts what an instrument answers and refuses, and notes where."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._said: dict[tuple[str, int, int], bool] = {}
+        self.words: dict[tuple[str, int], int] = {}
+
+    def look(self, read: Read) -> Sequence[int] | None:
+        words = self._look(read)
+        self._said[read.table, read.address, read.count] = words is not None
+        if words is not None:
+            self.words.update(((read.table, read.address + i), word) for i, word in enumerate(words))
+        return words
+
+    @property
+    def bits(self) -> float:
+        """How much it says that a read was answered at all."""
+        answered = sum(self._said.values())
+        return min(-math.log2((answered + 1) / (len(self._said) + 1)), REFUSED_BITS)
+
+
+def recognise(signatures: Iterable[Signature], look: Look, unit_id: int, setting: Setting | None) -> list[Fit]:
+    """What the instrument that `look` reads may be: all fits that are better than chance, the best first."""
+    asked = _Asked(look)
+    fits = [f for s in signatures if (f := fit(s, asked.look, unit_id, setting)) is not None]
+    known = asked.bits
+    fits = [replace(f, bits=f.bits + known) for f in fits]
+    top = max((f.bits for f in fits), default=0.0)
+    near = [_with_marks(f, asked, unit_id) for f in fits if top - f.bits < FAR_BITS]
+    good = [f for f in near if f.bits >= LEAST_BITS]
+    return sorted(good, key=lambda f: (-f.bits, f.signature.name))
+
+
+def _with_marks(found: Fit, asked: _Asked, unit_id: int) -> Fit:
+    profile = found.signature.profile
+    values = {point.index: outcome for point, outcome in found.values}
+    bits = marks.bits_of(profile, values, asked.look, unit_id)
+    tables = {register.table for register in profile.registers}
+    if any(t in tables and low <= a <= high for t, a in asked.words for low, high in profile.closed()):
+        bits += CLOSED_BITS
+    unexplained = sum(1 for t, a in _beside(profile) if asked.words.get((t, a)))
+    bits += max(unexplained * UNEXPLAINED_BITS, MOST_UNEXPLAINED_BITS)
+    return replace(found, bits=found.bits + bits)
+
+
+def _beside(profile: ModbusProfile) -> set[tuple[str, int]]:
+    """The places around what a profile reads that are no place of its own."""
+    own = {
+        (place.table, profile.address(place) + i)
+        for place in (*(p for _, p in profile.places()), *profile.marks)
+        for i in range(place.width)
+    }
+    closed = {a for low, high in profile.closed() for a in range(low, min(high, 0xFFFF) + 1)}
+    around = {(t, a + d) for t, a in own for d in range(-2, NEAR + 1)}
+    return {(t, a) for t, a in around - own if a not in closed}
+
+
+def looked_again(before: Fit, now: Fit | None) -> Fit:
+    """`before` as a second look seconds later leaves it: what leaped, or counted backwards, speaks against it."""
+    if now is None:
+        return replace(before, bits=before.bits + LEAPED_BITS)
+    leaped = any(_leaped(p, a, b) for (p, a), (_, b) in zip(before.values, now.values, strict=True))
+    return replace(before, bits=before.bits + (LEAPED_BITS if leaped else 0.0))
+
+
+def _leaped(point: Point, before: object, now: object) -> bool:
+    if not isinstance(before, (int, float)) or not isinstance(now, (int, float)):
+        return False
+    if point.quantity.kind == "counter":
+        return now < before
+    return abs(now - before) > STEADY.get(point.quantity.name, math.inf)
 
 
 def _is_usual(point: Point, value: float) -> bool:
@@ -189,25 +306,5 @@ def _bits(point: Point, outcome: float | str | Text | None, worth: float) -> flo
     if outcome is None:
         return 0.0
     if outcome == 0:
-        return worth * ZERO_SHARE
+        return NEVER_ZERO_BITS if point.quantity.name in NEVER_ZERO else worth * ZERO_SHARE
     return worth if _is_usual(point, outcome) else ODD_BITS
-
-
-def best(fits: Iterable[Fit | None]) -> list[Fit]:
-    """The fits that are better than chance, the best first; at most three."""
-    good = [f for f in fits if f is not None and f.bits >= LEAST_BITS]
-    return sorted(good, key=lambda f: (-f.bits, f.signature.name))[:3]
-
-
-def confidence(fits: Sequence[Fit]) -> float:
-    """0..1: the best of `fits` against the others and against none of them being right."""
-    if not fits:
-        return 0.0
-    top = fits[0].bits
-    against = 2 ** (LEAST_BITS - top) + sum(2 ** (f.bits - top) for f in fits[1:])
-    return 1 / (1 + against)
-
-
-def equals(fits: Sequence[Fit]) -> list[str]:
-    """Names of the maps that fit as well as the best one."""
-    return [f.signature.name for f in fits[1:] if fits[0].bits - f.bits < EQUAL_BITS]

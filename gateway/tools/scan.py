@@ -17,7 +17,8 @@ from gateway.drivers._modbus_frames import Reply, ask
 from gateway.interpret import every_read
 from gateway.plan import Read
 from gateway.tools.probe import Probe, SerialProbe, Setting
-from gateway.tools.recognise import Fit, Signature, best, fit
+from gateway.tools.recognise import Fit, Signature, fit, looked_again, recognise
+from gateway.tools.verdict import verdict
 
 LIKELY: tuple[Setting, ...] = (
     Setting(9600),
@@ -40,7 +41,9 @@ RARE: tuple[Setting, ...] = (
 )
 QUICK_S, FULL_S = 90.0, 1500.0
 LISTEN_S = 1.3
-RECOGNISE_S = 0.35
+AGAIN_S = 2.0
+"""A second look at what is not sure comes so long after the first."""
+AGAIN_OF = 5
 _LONGER_S = 0.3
 """How long a known instrument may take to begin a reply."""
 _SENTENCE = re.compile(rb"\$([A-Z]{2})([A-Z]{3}),[^*\r\n]*\*([0-9A-F]{2})")
@@ -197,7 +200,20 @@ class Sweep:
         memory = _Memory(lambda read: self._ask(unit_id, read, patient=True))
         setting = self._probe.setting
         first = sorted(self._signatures, key=lambda s: s.profile.unit_id != unit_id)
-        return best(fit(s, memory.look, unit_id, setting) for s in first)
+        began_s = time.monotonic()
+        fits = recognise(first, memory.look, unit_id, setting)
+        said = verdict(fits)
+        if said is None or said.how == "sure" or self._is_over():
+            return fits
+        # What cannot be told apart at one look may be at two: a register that leaps is no soil temperature.
+        time.sleep(max(0.0, began_s + AGAIN_S - time.monotonic()))
+        again = _Memory(lambda read: self._ask(unit_id, read, patient=True))
+        named = {f.signature.name for f in fits[:AGAIN_OF]}
+        fits = [
+            looked_again(f, fit(f.signature, again.look, unit_id, setting)) if f.signature.name in named else f
+            for f in fits
+        ]
+        return sorted(fits, key=lambda f: (-f.bits, f.signature.name))
 
 
 class _Memory:

@@ -16,8 +16,9 @@ from gateway.registers import ModbusProfile
 from gateway.tools.gateway_file import render, stable_name
 from gateway.tools.language import Say
 from gateway.tools.probe import Probe, SerialProbe, Setting, TcpProbe
-from gateway.tools.recognise import Fit, Signature, confidence, equals, signature
+from gateway.tools.recognise import Fit, Signature, signature
 from gateway.tools.scan import FULL_S, LIKELY, QUICK_S, RARE, Found, Outcome, Plan, Sweep
+from gateway.tools.verdict import verdict
 from makiba.settings import configs_dir
 
 
@@ -118,30 +119,53 @@ class Teller:
             self._out.flush()
 
 
+HOW = {
+    "sure": ("確か", "sure"),
+    "likely": ("たぶん", "likely"),
+    "maybe": ("手がかりが 少ない", "little speaks for it"),
+    "group": ("どれか 1つ", "one of these"),
+}
+
+
 def found_lines(found: Found, say: Say) -> Iterator[str]:
     """One instrument."""
     where = f"id {found.unit_id}  {found.setting or 'TCP'}"
-    if not found.fits:
+    said = verdict(found.fits)
+    if said is None:
         yield f"{where}  {say('機種が 分かりません', 'answers; no profile fits')}"
         yield "   " + say("説明書の 表から プロファイルを 作れます", "a profile can be written from its manual")
         return
-    top = found.fits[0]
-    yield f"{where}  {top.signature.name}  {confidence(found.fits):.0%}"
-    names = top.signature.profile.names
-    yield f"   {names.ja if say.language == 'ja' else names.en}"
-    for line in _values(top, say):
+    if said.how == "group":
+        yield f"{where}  {say(*HOW['group'])}:"
+        for fit in said.named:
+            yield f"   - {fit.signature.name}  {fit.signature.profile.serial.baud} bps"
+            yield f"     {_name(fit, say)}"
+            for line in _values(fit, say, 3):
+                yield f"       {line}"
+        yield "   " + say("銘板を 見て 選ぶ。または 手元の 計器と くらべる", "look at its label and choose,")
+        if say.language == "en":
+            yield "   or see which values another instrument agrees with"
+        return
+    top = said.named[0]
+    yield f"{where}  {top.signature.name}  ({say(*HOW[said.how])})"
+    yield f"   {_name(top, say)}"
+    for line in _values(top, say, 6):
         yield f"   {line}"
-    if also := equals(found.fits):
-        yield "   " + say("同じくらい 合う: ", "fits as well: ") + ", ".join(also)
-        yield "   " + say("銘板を 見て 選んでください", "look at its label and choose")
-    elif len(found.fits) > 1:
-        yield "   " + say("次の 候補: ", "runner-up: ") + found.fits[1].signature.name
+    if said.runner_up:
+        yield "   " + say("次の 候補: ", "runner-up: ") + said.runner_up.signature.name
+    if said.how != "sure":
+        yield "   " + say("銘板と くらべてください", "compare with its label")
     if top.signature.profile.source.trust == "proposed":
         yield "   " + say("値の 表は 未確認。別の 計器と くらべる", "unverified map: compare with another instrument")
 
 
-def _values(top: Fit, say: Say) -> Iterator[str]:
-    for point, value in top.values[:6]:
+def _name(fit: Fit, say: Say) -> str:
+    names = fit.signature.profile.names
+    return names.ja if say.language == "ja" else names.en
+
+
+def _values(top: Fit, say: Say, most: int) -> Iterator[str]:
+    for point, value in top.values[:most]:
         name = point.quantity.names[say.language]
         channel = point.series.subject.partition(".")[2]
         shown = (
@@ -152,8 +176,8 @@ def _values(top: Fit, say: Say) -> Iterator[str]:
             else f"({value})"
         )
         yield f"{channel + ' ' if channel else ''}{name}: {shown}"
-    if len(top.values) > 6:
-        yield say(f"ほか {len(top.values) - 6} 個", f"and {len(top.values) - 6} more")
+    if len(top.values) > most:
+        yield say(f"ほか {len(top.values) - most} 個", f"and {len(top.values) - most} more")
 
 
 def summary(outcome: Outcome, say: Say) -> Iterator[str]:
