@@ -77,6 +77,11 @@ class Collector:
             stop.wait(min(high, low * 2 ** min(failures - 1, 8)) * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
         self._finish(worker)
 
+    def announce(self, outcome: Outcome) -> None:
+        """Publishes what came in by another way on the committed feed. From any thread; a hint, as all of it."""
+        if outcome.stored:
+            self._feed(outcome.pack.gateway, outcome.stored, outcome.pack.correlation)
+
     # ------------------------------------------------------------------------------------------- the connection
 
     def _one_connection(self, stop: threading.Event, worker: threading.Thread) -> tuple[str, bool]:

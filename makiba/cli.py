@@ -26,9 +26,21 @@ SUMMARIES = {
     "demo": "A simulated farm with all services",
     "store": "Look into the store of readings",
     "site": "Farms, their gateways, places and devices",
+    "source": "Systems that send for a farm over HTTP, and their tokens",
+    "export": "Readings, or windows of them, into a file: CSV, Parquet, SenML",
+    "tail": "What comes in just now, line by line",
     "user": "People who may sign in",
     "pki": "Keys and certificates of gateways and services",
 }
+
+
+_EXTRAS = {
+    "gateway": "gateway",
+    **dict.fromkeys(("collect", "store", "site", "export", "tail", "source", "lorawan", "weather", "import"), "collector"),
+    "watch": "analytics",
+    "demo": "demo",
+}
+"""The extra whose libraries a command needs, where it is not `api`."""
 
 
 class _Rooms(typer.core.TyperGroup):
@@ -72,8 +84,7 @@ def _missing(name: str, module: str) -> Any:
 
     @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
     def say() -> None:
-        extra = {"gateway": "gateway", "collect": "collector", "store": "collector", "site": "collector",
-                 "watch": "analytics", "demo": "demo"}.get(name, "api")  # fmt: skip
+        extra = _EXTRAS.get(name, "api")
         typer.echo(f"makiba {name} needs {module}, which is not installed: pip install 'makiba[{extra}]'", err=True)
         raise typer.Exit(2)
 

@@ -49,6 +49,12 @@ class Settings(BaseModel):
     metrics_port: _AsInt = Field(
         default=0, ge=0, le=65533, description="Port for OpenMetrics on this machine's loopback; 0: none"
     )
+    ingest_host: str = Field(
+        default="127.0.0.1", description="Address on which `makiba collect` takes SenML over HTTP"
+    )
+    ingest_port: _AsInt = Field(
+        default=0, ge=0, le=65535, description="Port on which `makiba collect` takes SenML over HTTP; 0: none"
+    )
     rules: _AsPath | None = Field(default=None, description="Folder of rules; default: those that come with Makiba")
 
     @property

@@ -23,7 +23,7 @@ _ROWS_PER_INSERT = 500
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A refused record of a gateway or a source. `batch` is its id, or a name made of the payload when it had none."""
+    """A refused record of a gateway or source. `batch` is its id, or a name made of the payload when it had none."""
 
     gateway: str
     batch: str
