@@ -1,8 +1,8 @@
 """The way in from gateways: MQTT 5, any number of collectors on one shared subscription.
 
 Three steps, each on its own thread. paho's thread puts what arrives into an inbox and returns. The worker takes all
-that waits there (at most `MAX_TOGETHER`), gives it to `Ingest` in one go, then for each pack: the answer on the
-gateway's own ack topic, the committed feed, and last the PUBACK. The caller's thread keeps the connection.
+that waits there, gives it to `Ingest` in one go, and sends in one piece the answers on the gateways' own ack topics,
+the committed feed, and last the PUBACKs. The caller's thread keeps the connection.
 
 Nothing is acknowledged before it is committed, so that the broker sends at most Receive Maximum packs ahead: a store
 that is down fills the inbox and then stops the flow, and the process goes on. When the connection breaks, what
@@ -19,24 +19,22 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-import paho.mqtt.client as paho
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from collectors.inbox import Arrived, Inbox, pack_of
-from collectors.ingest import Ingest, Outcome, Pack, feed_of
+from collectors.feed import feed_of_readings, feed_packets
+from collectors.inbox import Inbox, Topics, pack_of
+from collectors.ingest import Ingest
+from collectors.judge import Outcome, Pack
+from collectors.quick_paho import Arrived, QuickClient, puback_packet, publish_packet
 from collectors.registry import RegistryError
 from collectors.store import StoreError
 from makiba import topics
 from makiba.mqtt import MqttOptions, connect_properties, new_client
-from makiba.reading import Reading
-from makiba.senml import CONTENT_TYPE_JSON
-from makiba.wire import MAX_PACK_BYTES, Payload
 
-RECEIVE_MAXIMUM: Final = 100
-MAX_TOGETHER: Final = 50
-_INBOX_LIMIT: Final = 4 * RECEIVE_MAXIMUM
+RECEIVE_MAXIMUM: Final = 200
+"""Packs that are on the way to a collector or in its hands: at most 50 MB, if each is as large as can be."""
+REFUSED_LOG_S: Final = 60.0
+"""A gateway's refusals are told in the log this often; its answers and the dead letters have them all."""
 _BACKOFF_S: Final = (0.5, 10.0)
 _STORE_BACKOFF_S: Final = (0.25, 5.0)
 _ANSWER_WITHIN_S: Final = 10.0
@@ -54,11 +52,13 @@ class Collector:
         self._options = options
         self._ingest = ingest
         self._receive_maximum = receive_maximum
-        self.inbox = Inbox(_INBOX_LIMIT)
+        self._topics = Topics()
+        self.inbox = Inbox(4 * receive_maximum, enough=max(1, receive_maximum // 2))
         self._give_up = threading.Event()
         self._failing = threading.Event()
-        self._client: paho.Client | None = None
+        self._client: QuickClient | None = None
         self._unknown: dict[str, float] = {}
+        self._refused: dict[str, tuple[float, int]] = {}
         self.connected = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
@@ -79,8 +79,8 @@ class Collector:
 
     def announce(self, outcome: Outcome) -> None:
         """Publishes what came in by another way on the committed feed. From any thread; a hint, as all of it."""
-        if outcome.stored:
-            self._feed(outcome.pack.gateway, outcome.stored, outcome.pack.correlation)
+        if client := self._client:
+            client.send_together(feed_packets([outcome]))
 
     # ------------------------------------------------------------------------------------------- the connection
 
@@ -90,7 +90,7 @@ class Collector:
         answered = threading.Event()
         said: list[str] = []
         try:
-            client = new_client(self._options, f"collector-{secrets.token_hex(8)}", manual_ack=True)
+            client = new_client(self._options, f"collector-{secrets.token_hex(8)}", kind=QuickClient)
         except OSError as error:
             return f"TLS files: {error}", False
 
@@ -111,12 +111,8 @@ class Collector:
             said.append(f"connection lost: {reason}")
             broken.set()
 
-        def on_message(_c: Any, _u: Any, message: paho.MQTTMessage) -> None:
-            self.inbox.put(Arrived(client, message, time.time_ns() // 1_000_000))
-
         client.on_connect, client.on_subscribe = on_connect, on_subscribe
-        client.on_disconnect, client.on_message = on_disconnect, on_message
-        client.max_queued_messages_set(2 * _INBOX_LIMIT)
+        client.on_disconnect, client.on_arrived = on_disconnect, self.inbox.put
         properties = connect_properties(receive_maximum=self._receive_maximum)
         try:
             client.connect(
@@ -151,7 +147,7 @@ class Collector:
             client.disconnect()
             client.loop_stop()
 
-    def _drain(self, client: paho.Client, worker: threading.Thread) -> None:
+    def _drain(self, client: QuickClient, worker: threading.Thread) -> None:
         """Takes no more, finishes what is in hand, and lets its answers out."""
         client.unsubscribe([topic for topic, _ in _subscriptions()])
         self.inbox.end()
@@ -171,73 +167,79 @@ class Collector:
     # ----------------------------------------------------------------------------------------------- the worker
 
     def _work(self) -> None:
-        while arrived := self.inbox.take(MAX_TOGETHER):
-            packs = [(item, pack_of(item)) for item in arrived]
-            readings = [(item, pack) for item, pack in packs if pack is not None]
-            if readings:
-                self._take_packs(readings)
-            for item, pack in packs:
-                if pack is None:
-                    self._take_word(item)
+        while arrived := self.inbox.take(self._receive_maximum):
+            packs: list[tuple[Arrived, Pack]] = []
+            words: list[Arrived] = []
+            for item in arrived:
+                gateway = self._topics.gateway_of(item.topic)
+                if gateway is None:
+                    words.append(item)
+                else:
+                    packs.append((item, pack_of(item, gateway)))
+            while packs:
+                packs = packs[self._take_packs(packs) :]
+            for item in words:
+                self._take_word(item)
 
-    def _take_packs(self, packs: list[tuple[Arrived, Pack]]) -> None:
+    def _take_packs(self, packs: Sequence[tuple[Arrived, Pack]]) -> int:
+        """Commits and answers as many of `packs` as one commit holds; how many those were."""
         try:
-            outcomes = self._persist(lambda: self._ingest.take([pack for _, pack in packs]))
+            outcomes = self._persist(lambda: self._ingest.take_some([pack for _, pack in packs]))
         except Exception:
             # A defect of ours met something in these packs. Alone, each of the others is still served; the one
             # that cannot be is not answered, so that its gateway keeps it, and does not hold up anybody.
             if len(packs) > 1:
                 for one in packs:
                     self._take_packs([one])
-                return
+                return len(packs)
             item, pack = packs[0]
             log.exception("%s: batch %.80r cannot be processed; not answered", pack.gateway, pack.correlation)
-            item.client.ack(item.message.mid, item.message.qos)
-            return
-        for (item, _), outcome in zip(packs, outcomes or (), strict=False):
-            try:
-                self._answer(outcome)
-            except Exception:
-                # The pack is committed; without an answer its gateway sends it again.
-                log.exception("%s: batch %.80r cannot be answered", outcome.pack.gateway, outcome.pack.correlation)
-            item.client.ack(item.message.mid, item.message.qos)
+            item.client.send_together([puback_packet(item.mid)] if item.qos else [])
+            return 1
+        if outcomes is None:
+            return len(packs)
+        done = [item for item, _ in packs[: len(outcomes)]]
+        # The answers first: the acknowledgements let the broker send more, which must not come before them.
+        out = [self._answer(outcome) for outcome in outcomes if outcome.answer is not None]
+        out += feed_packets(outcomes)
+        if client := self._client:
+            client.send_together(out)
+        acknowledge(done)
+        for outcome in outcomes:
+            if outcome.held or outcome.refused:
+                self._log(outcome)
+        return len(outcomes)
 
-    def _answer(self, outcome: Outcome) -> None:
-        """After the commit: the answer, then the feed. On the connection of now, be it another than the pack's."""
-        gateway = outcome.pack.gateway
+    def _answer(self, outcome: Outcome) -> bytes:
+        """On the connection of now, be it another than the pack's. QoS 0: what is lost with a connection is asked
+        for again by sending the batch again."""
+        pack = outcome.pack
+        return publish_packet(
+            b"makiba/%b/ack" % pack.gateway.encode(),
+            outcome.answer or b"",
+            content_type=b"application/json",
+            correlation=pack.correlation,
+        )
+
+    def _log(self, outcome: Outcome) -> None:
+        gateway, now_s = outcome.pack.gateway, time.monotonic()
         if outcome.held:
             self._say_unknown(gateway)
-        if outcome.refused:
-            log.warning(
-                "%s: %d records refused; the first: %s", gateway, len(outcome.refused), outcome.refused[0].reason
-            )
-        if outcome.ack:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.CorrelationData = outcome.pack.correlation
-            properties.ContentType = "application/json"
-            self._publish(topics.gateway_topic(gateway, topics.ACK), outcome.ack.to_bytes(), 1, properties)
-        if outcome.stored:
-            self._feed(gateway, outcome.stored, outcome.pack.correlation)
-
-    def _feed(self, gateway: str, readings: Sequence[Reading], correlation: bytes | None) -> None:
-        """A hint, QoS 0: whoever misses it finds the readings in the store."""
-        payload: Payload = feed_of(readings)
-        if len(payload.data) > MAX_PACK_BYTES:
             return
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ContentType = CONTENT_TYPE_JSON
-        if correlation is not None:
-            properties.CorrelationData = correlation
-        properties.UserProperty = [*payload.user_properties, ("gateway", gateway)]
-        self._publish(topics.stored_topic(readings[0].series.site), payload.data, 0, properties)
-
-    def _publish(self, topic: str, payload: bytes, qos: int, properties: Properties) -> None:
-        if client := self._client:
-            client.publish(topic, payload, qos=qos, properties=properties)
+        before_s, kept_back = self._refused.get(gateway, (-REFUSED_LOG_S, 0))
+        if now_s - before_s < REFUSED_LOG_S:
+            self._refused[gateway] = (before_s, kept_back + len(outcome.refused))
+            return
+        self._refused[gateway] = (now_s, 0)
+        more = f", and {kept_back} more since the last such line" if kept_back else ""
+        log.warning(
+            "%s: %d records refused%s; the first: %s",
+            gateway, len(outcome.refused), more, outcome.refused[0].reason,
+        )  # fmt: skip
 
     def _take_word(self, item: Arrived) -> None:
         """A gateway's status, its will, or the list of its devices. An empty one takes a retained one away."""
-        topic, payload, at_ms = item.message.topic, bytes(item.message.payload), item.received_ms
+        topic, payload, at_ms = item.topic.decode("utf-8", "replace"), item.payload, item.received_ms
         status, reported = topics.gateway_of(topic, topics.STATUS), topics.gateway_of(topic, topics.CONFIG_REPORTED)
         try:
             if status is not None and payload:
@@ -247,12 +249,13 @@ class Collector:
         except Exception:
             # As above: a defect of ours must not end the worker.
             log.exception("message on %.120r cannot be processed", topic)
-        item.client.ack(item.message.mid, item.message.qos)
+        acknowledge([item])
 
     def _take_status(self, gateway: str, payload: bytes, received_ms: int) -> None:
         if state := self._persist(lambda: self._ingest.take_status(gateway, payload, received_ms)):
             log.info("%s: %s", gateway, state[0].value)
-            self._feed(gateway, state, None)
+            if client := self._client:
+                client.send_together(feed_of_readings(gateway, state))
 
     def _persist(self, attempt: Callable[[], T]) -> T | None:
         """What `attempt` returns, as soon as store and registry take it; None when stopping comes first.
@@ -288,6 +291,16 @@ class Collector:
                 "`makiba site apply`",
                 gateway,
             )
+
+
+def acknowledge(items: Sequence[Arrived]) -> None:
+    """Tells the broker that `items` are dealt with, each on the connection that it came on."""
+    by_client: dict[QuickClient, list[bytes]] = {}
+    for item in items:
+        if item.qos:
+            by_client.setdefault(item.client, []).append(puback_packet(item.mid))
+    for client, packets in by_client.items():
+        client.send_together(packets)
 
 
 def _subscriptions() -> list[tuple[str, SubscribeOptions]]:

@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import ssl
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, overload
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -56,16 +56,24 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def new_client(options: MqttOptions, client_id: str, *, manual_ack: bool = False) -> paho.Client:
+C = TypeVar("C", bound=paho.Client)
+
+
+@overload
+def new_client(options: MqttOptions, client_id: str) -> paho.Client: ...
+@overload
+def new_client(options: MqttOptions, client_id: str, *, kind: type[C]) -> C: ...
+
+
+def new_client(options: MqttOptions, client_id: str, *, kind: type[paho.Client] = paho.Client) -> paho.Client:
     """A client for one connection: it does not reconnect by itself, so that no queue outlives a link.
 
     `OSError` or `ssl.SSLError` when a TLS file is missing or wrong.
     """
-    client = paho.Client(
+    client = kind(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
         protocol=paho.MQTTv5,
-        manual_ack=manual_ack,
         reconnect_on_failure=False,
     )
     client.on_socket_open = _send_at_once

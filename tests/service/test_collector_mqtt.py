@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from collectors.registry import Registry, dead_letters, sites
 from collectors.store import Store, StoreUnavailable, open_store
 from collectors.store.sqlite import SqliteStore
 from makiba import topics
-from makiba.reading import Reading, Series
+from makiba.reading import Columns, Reading, Series
 from makiba.senml import parse_json, readings_of
 from makiba.wire import GatewayStatus, unpack_payload
 from tests.parts import Broker, makiba, wait_until
@@ -177,11 +177,11 @@ class Held(SqliteStore):
         self.down = threading.Event()
         self.asked: list[int] = []
 
-    def write(self, rows: Sequence[Reading]) -> None:
-        self.asked.append(len(rows))
+    def write_columns(self, columns: Columns) -> None:
+        self.asked.append(len(columns))
         if self.down.is_set():
             raise StoreUnavailable("held by the test")
-        super().write(rows)
+        super().write_columns(columns)
 
 
 def test_receive_maximum_bounds_what_waits_while_the_store_is_down(

@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectors.ingest import Owner, Pack, judge, outcome_of
+from collectors.judge import Owner, Pack, judge, outcome_of
 from gateway.clock import BUILT_MS, Clock, Seen
 from gateway.hot import ClockNote
 from gateway.record import Recorder
 from gateway.spool import Spool
 from gateway.uplink import Uplink
-from makiba.reading import Series
+from makiba.reading import Columns, Series
 from makiba.senml import CONTENT_TYPE_JSON
 from tests.parts import Broker
 from tests.service.gateway_parts import GATEWAY, SITE, Collector
@@ -75,8 +75,8 @@ def test_readings_are_held_until_the_collector_says_the_time_and_go_with_it(tmp_
 
 def test_a_question_for_the_time_is_answered_and_leaves_no_dead_letter() -> None:
     pack = Pack("gw-1", b"a" * 16 + b"/1", b'[{"bn":"shikaoi-001/"}]', 1_800_000_000_000, CONTENT_TYPE_JSON)
-    judged = judge(pack, Owner("shikaoi-001"))
-    assert (judged.readings, judged.refused) == ((), ())
+    judged = judge(pack, Owner("shikaoi-001"), Columns())
     outcome = outcome_of(judged, 1_800_000_000_123)
+    assert (outcome.count, outcome.refused) == (0, ())
     assert outcome.ack
     assert (outcome.ack.stored, outcome.ack.time_ms) == (0, 1_800_000_000_123)

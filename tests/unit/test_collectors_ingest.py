@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.ingest import MAX_NAMED, Owner, Pack, judge, letters_of, outcome_of, without
-from makiba.reading import Reading, Series
+from collectors.judge import MAX_NAMED, Judged, Owner, Pack, letters_of, outcome_of, without
+from collectors.judge import judge as judge_into
+from makiba.reading import Columns, Reading, Series
 from makiba.senml import CONTENT_TYPE_CBOR, CONTENT_TYPE_JSON, encode_cbor
 from makiba.wire import MAX_PACK_BYTES, Ack, BatchId
 
@@ -26,13 +27,21 @@ def pack(payload: bytes | list[dict[str, Any]], **more: Any) -> Pack:
     return Pack("gw-a", BATCH.to_bytes(), data, NOW, **more)
 
 
+def judge(pack: Pack, owner: Owner) -> Judged:
+    return judge_into(pack, owner, Columns())
+
+
+def taken(judged: Judged) -> list[Reading]:
+    return list(outcome_of(judged, NOW).stored)
+
+
 def record(**more: Any) -> dict[str, Any]:
     return {"n": str(AIR), "u": "Cel", "t": NOW / 1000, "v": 1.5, **more}
 
 
 def test_readings_of_the_gateways_own_site_are_taken() -> None:
     judged = judge(pack([record(), record(v=2.5, t=NOW / 1000 + 1)]), OURS)
-    assert judged.readings == ((0, Reading(AIR, NOW, 1.5)), (1, Reading(AIR, NOW + 1000, 2.5)))
+    assert taken(judged) == [Reading(AIR, NOW, 1.5), Reading(AIR, NOW + 1000, 2.5)]
     outcome = outcome_of(judged, NOW + 9)
     assert outcome.ack == Ack(batch=str(BATCH), stored=2, refused=(), time_ms=NOW + 9)
 
@@ -40,7 +49,7 @@ def test_readings_of_the_gateways_own_site_are_taken() -> None:
 def test_cbor_is_taken_as_well_as_json() -> None:
     rows = [Reading(AIR, NOW + i, float(i)) for i in range(3)]
     judged = judge(pack(encode_cbor(rows), content_type=CONTENT_TYPE_CBOR), OURS)
-    assert [reading for _, reading in judged.readings] == rows
+    assert taken(judged) == rows
 
 
 @pytest.mark.parametrize(
@@ -58,7 +67,7 @@ def test_cbor_is_taken_as_well_as_json() -> None:
 )
 def test_a_wrong_record_is_refused_alone(wrong: dict[str, Any], reason: str) -> None:
     judged = judge(pack([record(), record(**wrong), record(t=NOW / 1000 + 2)]), OURS)
-    assert [index for index, _ in judged.readings] == [0, 2]
+    assert judged.places == [0, 2]
     (letter,) = letters_of(judged)
     assert (letter.index, letter.batch, letter.gateway) == (1, str(BATCH), "gw-a")
     assert reason in letter.reason
@@ -80,7 +89,7 @@ def test_a_pack_that_cannot_be_read_is_one_letter_and_is_answered() -> None:
 def test_a_pack_without_a_batch_id_is_a_letter_and_not_answered() -> None:
     nameless = Pack("gw-a", b"", json.dumps([record()]).encode(), NOW)
     judged = judge(nameless, OURS)
-    assert judged.readings == ()
+    assert taken(judged) == []
     assert outcome_of(judged, NOW).ack is None
     assert [letter.batch for letter in letters_of(judged)] == [letter.batch for letter in letters_of(judged)]
 
@@ -90,17 +99,23 @@ def test_an_unknown_gateway_is_held_and_a_revoked_one_refused() -> None:
     assert (held.held, held.ack, held.refused) == (True, None, ())
     revoked = outcome_of(judge(pack([record()]), Owner("s-1", revoked=True)), NOW)
     assert revoked.ack
-    assert revoked.stored == ()
+    assert revoked.count == 0
     assert "revoked" in revoked.refused[0].reason
 
 
-def test_what_the_store_rejects_is_refused_with_its_reason() -> None:
-    judged = judge(pack([record(), record(t=NOW / 1000 + 1), record(v=99)]), OURS)
-    second = judged.readings[1][1]
-    left = without(judged, {id(second): "type conflict"})
-    assert [index for index, _ in left.readings] == [0]
-    assert (left.refused[0].index, left.refused[0].reason) == (1, "type conflict")
-    assert [letter.index for letter in letters_of(left)] == [1, 2]
+@pytest.mark.parametrize("wrong", [[], [record(v=99)]], ids=["a plain pack", "a pack with a refused record"])
+def test_what_the_store_rejects_is_refused_with_its_reason(wrong: list[dict[str, Any]]) -> None:
+    columns = Columns([AIR], [NOW - 9], [0.0])  # of another pack, which is in front of this one
+    given = [{"bn": "", "bt": 0}, record(), record(t=NOW / 1000 + 1), record(t=NOW / 1000 + 2), *wrong]
+    judged = judge_into(pack(given), OURS, columns)
+    assert (judged.plain is None) == bool(wrong)
+    left = without(judged, {2: "type conflict", 0: "not ours"})
+    assert taken(left) == [Reading(AIR, NOW, 1.5), Reading(AIR, NOW + 2000, 1.5)]
+    assert left.places == [1, 3]
+    assert (left.refused[0].index, left.refused[0].reason) == (2, "type conflict")
+    assert [letter.index for letter in letters_of(left)] == [2, *([4] if wrong else [])]
+    assert json.loads(letters_of(left)[0].record) == given[2]
+    assert without(judged, {0: "not ours"}) is judged
 
 
 def test_an_answer_fits_into_a_packet_and_all_letters_are_kept() -> None:
