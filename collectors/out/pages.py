@@ -1,0 +1,91 @@
+"""Readings and windows of a store, a page at a time, so that memory is flat however many there are.
+
+A page is a few thousand; only as many pages as there are columns side by side are in memory at once. What is written
+while pages are read is seen or not, as it comes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from collectors.store import Point, Store, Window
+from collectors.store.levels import DAY_MS, DAY_OFFSET_MS
+from makiba.reading import Series
+
+PAGE: Final = 5_000
+TOGETHER: Final = 40_000
+"""Points in memory at once where series stand side by side."""
+SMALLEST_PAGE: Final = 50
+STRIDE_MS: Final = 100 * DAY_MS
+
+
+def points(store: Store, series: Series, start_ms: int, end_ms: int, page: int = PAGE) -> Iterator[list[Point]]:
+    """The readings of [start_ms, end_ms), ascending."""
+    while start_ms < end_ms:
+        found = store.range(series, start_ms, end_ms, page)
+        if found:
+            yield found
+            start_ms = found[-1].time_ms + 1
+        if len(found) < page:
+            return
+
+
+def windows(
+    store: Store, series: Series, start_ms: int, end_ms: int, width_ms: int, offset_ms: int, page: int = PAGE
+) -> Iterator[list[Window]]:
+    """The windows of [start_ms, end_ms), ascending; a window that the edge cuts counts what is inside.
+
+    A page is a stretch that could hold `page` windows.
+    """
+    step = page * width_ms
+    at_ms = begin_ms(store, series, start_ms, end_ms)
+    while at_ms < end_ms:
+        until_ms = min(_aligned(at_ms + step, width_ms, offset_ms), end_ms)
+        found = store.windows(series, at_ms, until_ms, width_ms, offset_ms)
+        if found:
+            yield found
+        at_ms = until_ms
+
+
+def _aligned(time_ms: int, width_ms: int, offset_ms: int) -> int:
+    """The start of the window that holds `time_ms`."""
+    return time_ms - (time_ms - offset_ms) % width_ms
+
+
+def side_by_side(
+    store: Store, series: Sequence[Series], start_ms: int, end_ms: int
+) -> Iterator[tuple[int, int, Point]]:
+    """(time_ms, place in `series`, point) of all of them, ascending in time."""
+    page = max(SMALLEST_PAGE, min(PAGE, TOGETHER // max(1, len(series))))
+
+    def one(place: int, single: Series) -> Iterator[tuple[int, int, Point]]:
+        for found in points(store, single, start_ms, end_ms, page):
+            for point in found:
+                yield point.time_ms, place, point
+
+    return heapq.merge(*(one(place, single) for place, single in enumerate(series)))
+
+
+def windows_side_by_side(
+    store: Store, series: Sequence[Series], start_ms: int, end_ms: int, width_ms: int, offset_ms: int
+) -> Iterator[tuple[int, int, Window]]:
+    """(start_ms, place in `series`, window) of all of them, ascending in time."""
+    page = max(SMALLEST_PAGE, min(PAGE, TOGETHER // max(1, len(series))))
+
+    def one(place: int, single: Series) -> Iterator[tuple[int, int, Window]]:
+        for found in windows(store, single, start_ms, end_ms, width_ms, offset_ms, page):
+            for window in found:
+                yield window.start_ms, place, window
+
+    return heapq.merge(*(one(place, single) for place, single in enumerate(series)))
+
+
+def begin_ms(store: Store, series: Series, start_ms: int, end_ms: int) -> int:
+    """A time not after the first window of [start_ms, end_ms) and little before it; `end_ms` when there is none.
+
+    Asked in days, which every store answers from its roll-ups, so that years without anything cost nothing.
+    """
+    found = store.windows(series, start_ms, end_ms, STRIDE_MS, DAY_OFFSET_MS)
+    return max(start_ms, found[0].start_ms) if found else end_ms
