@@ -10,6 +10,7 @@ from pathlib import Path
 from collectors.store.protocol import (
     Inventory,
     Level,
+    Movable,
     Point,
     ReadingsRejected,
     Store,
@@ -23,6 +24,7 @@ from makiba.words import nearest
 __all__ = [
     "Inventory",
     "Level",
+    "Movable",
     "Point",
     "ReadingsRejected",
     "Store",

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Literal, Protocol, get_args, runtime_checkable
 
 from makiba.reading import Columns, Reading, Series, Value
 
@@ -170,6 +170,32 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Frees what is held; the store cannot be used afterwards."""
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """What a store offers beyond `Store` so that a farm can be moved to another one, expired readings and all."""
+
+    def sites(self) -> list[str]:
+        """Every site that has a series, sorted."""
+
+    def horizons(self) -> Mapping[Level, int]:
+        """For each level that has expired in part the horizon in force: nothing of it is from before that time."""
+
+    def rollups(
+        self, series: Series, level: Level, start_ms: int, end_ms: int, limit: int | None = None
+    ) -> list[Window]:
+        """Roll-ups of `level` as they stand that start in [start_ms, end_ms), ascending; the first `limit` of them.
+
+        Right where `roll_up` has nothing left to do; `windows` is right everywhere.
+        """
+
+    def carry(self, series: Series, level: Level, windows: Sequence[Window]) -> None:
+        """Takes over roll-ups of `level` from another store, in place of those of the same start. Idempotent.
+
+        Only where raw has expired here too, since elsewhere the readings say what is true: `StoreMisconfigured`
+        when one begins at or after the raw horizon.
+        """
 
 
 class RawOnly:
