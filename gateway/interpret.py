@@ -128,7 +128,8 @@ class _Builder:
         if register.scaled_by:
             return self._scaled(spot, register, register.scaled_by, quantity)
         decode = decoder(register, quantity)
-        return lambda memory: None if (words := memory[spot]) is None else decode.decode(words)
+        raw, judge = decode.raw, decode.judge
+        return lambda memory: None if (words := memory[spot]) is None else judge(raw(words))
 
     def _scaled(self, spot: int, register: Register, by: ScaledBy, quantity: Quantity) -> Look:
         where, places, raw = self._spot(by), raw_number(by), raw_number(register)

@@ -69,9 +69,11 @@ async def serve(gateway: Gateway) -> None:
     latest = Latest()
 
     def keep(readings: Sequence[Reading]) -> None:
-        is_alarm = safety.see(readings)  # first: a siren waits for nothing
+        # First, since a siren waits for nothing. What belongs to an alarm must outlive a power cut that follows it.
+        is_alarm = bool(gateway.watches) and safety.see(readings)
         spool.append(readings, urgent=is_alarm)
-        latest.take(readings)
+        if gateway.page:
+            latest.take(readings)
 
     recorder = Recorder(gateway.site, clock, keep)
     try:

@@ -2,9 +2,9 @@
 
 Two files, two threads, and the event loop waits for neither. What is queued at once becomes one batch in the hot
 file (`hot.py`, kept by `spool_thread.py`); after a commit the next waits until `WINDOW_S` has passed, so that a quiet
-gateway commits at once and a busy one a few dozen times a second. What is not acknowledged within the interval goes to
-the journal on the card (`card.py`), where it survives a power cut; readings that are `urgent` go there at once. See
-DESIGN.md for the guarantee and its limits.
+gateway commits at once and a busy one a few dozen times a second. What is not acknowledged within the interval goes
+to the journal on the card (`card.py`), where it survives a power cut; readings that are `urgent` go there at once.
+See DESIGN.md for the guarantee and its limits.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A turn: what was asked (`spool_inbox.py`) is committed to the hot file and told to the event loop, what the card said
 is taken, and what is due goes to the card (`spool_force.py`). While the card is full or gone everything waits in the
-hot file, up to `HOT_MOST`; then the oldest goes, and how many is said. The trouble is reported once and so is its end.
+hot file, up to `HOT_MOST`; then the oldest goes, and how many is said. Trouble is reported once and so is its end.
 """
 
 from __future__ import annotations

@@ -11,8 +11,7 @@ store is idempotent.
 When the broker has nobody to give a batch to, it says so and the batch goes again within a second. A gateway whose
 clock nobody keeps asks the collector: it publishes a pack of nothing but a base name, whose answer has the time.
 
-What goes when is decided by `window.py`. paho calls back on its own thread: callbacks hand over to the loop and
-return.
+What goes when is decided by `window.py`; a connection is `link.py`. Everything happens on the event loop.
 """
 
 from __future__ import annotations
@@ -27,17 +26,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import paho.mqtt.client as paho
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-
 from gateway.clock import Clock
+from gateway.link import BatchProperties, Link, LinkError
 from gateway.packs import Batch
 from gateway.spool import Spool, SpoolEvents
 from gateway.window import Sending, Window
 from makiba import topics
-from makiba.mqtt import MqttOptions, connect_properties, new_client
-from makiba.senml import CONTENT_TYPE_JSON
+from makiba.mqtt import MqttOptions, new_client
 from makiba.wire import (
     CONTENT_ENCODING,
     DEFLATE,
@@ -64,59 +59,8 @@ REFUSED_LOGGED = 3
 """Refused records of one batch that are logged in full."""
 
 
-class LinkError(Exception):
-    """The link could not be made, or broke; the message says why."""
-
-
-class _Session:
-    """One connection: paho's callbacks as futures of the loop."""
-
-    def __init__(
-        self, client: paho.Client, on_ack: Callable[[bytes], None], on_puback: Callable[[int, int], None]
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        self.client = client
-        self.connected: asyncio.Future[None] = loop.create_future()
-        self.subscribed: asyncio.Future[None] = loop.create_future()
-        self.lost: asyncio.Future[str] = loop.create_future()
-
-        def hand_over(call: Callable[..., None], *args: Any) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(call, *args)
-
-        client.on_connect = lambda _c, _u, _f, reason, _p: hand_over(self._on_connect, reason)
-        client.on_subscribe = lambda _c, _u, _mid, reasons, _p: hand_over(self._on_subscribe, reasons)
-        client.on_disconnect = lambda _c, _u, _f, reason, _p: hand_over(self._on_lost, str(reason))
-        client.on_publish = lambda _c, _u, mid, reason, _p: (
-            hand_over(on_puback, mid, reason.value) if reason.value == NOBODY_LISTENS else None
-        )
-        client.on_message = lambda _c, _u, message: hand_over(on_ack, message.payload)
-
-    def _on_connect(self, reason: Any) -> None:
-        if not self.connected.done():
-            if reason.is_failure:
-                self.connected.set_exception(LinkError(f"broker refuses: {reason}"))
-            else:
-                self.connected.set_result(None)
-
-    def _on_subscribe(self, reasons: Sequence[Any]) -> None:
-        if not self.subscribed.done():
-            if any(reason.is_failure for reason in reasons):
-                self.subscribed.set_exception(LinkError(f"broker refuses the subscription: {reasons[0]}"))
-            else:
-                self.subscribed.set_result(None)
-
-    def _on_lost(self, reason: str) -> None:
-        for future in (self.connected, self.subscribed):
-            if not future.done():
-                future.set_exception(LinkError(reason))
-                future.exception()  # looked at: nobody may be waiting for it
-        if not self.lost.done():
-            self.lost.set_result(reason)
-
-
 class Uplink(SpoolEvents):
-    """Runs until cancelled. Everything but paho's network thread happens on the event loop."""
+    """Runs until cancelled."""
 
     def __init__(
         self,
@@ -130,6 +74,7 @@ class Uplink(SpoolEvents):
         window: Window | None = None,
     ) -> None:
         self._gateway = gateway
+        self._readings_topic = topics.gateway_topic(gateway, topics.READINGS)
         self._site = site
         self._options = options
         self._clock = clock
@@ -141,7 +86,7 @@ class Uplink(SpoolEvents):
         self._sent: dict[int, BatchId] = {}
         self._time_id = secrets.token_hex(8)
         self._asked_ns: dict[int, int] = {}
-        self._session: _Session | None = None
+        self._link: Link | None = None
         self._connection = 0
         self._timer: asyncio.TimerHandle | None = None
         self._page_task: asyncio.Task[None] | None = None
@@ -157,7 +102,7 @@ class Uplink(SpoolEvents):
     @property
     def is_connected(self) -> bool:
         """Whether the broker has us."""
-        return self._session is not None
+        return self._link is not None
 
     def attach(self, spool: Spool) -> None:
         self._spool = spool
@@ -214,59 +159,47 @@ class Uplink(SpoolEvents):
         client.will_set(
             topics.gateway_topic(self._gateway, topics.STATUS), self._status("offline"), qos=1, retain=True
         )
-        session = _Session(client, self._on_ack, self._on_puback)
+        link = Link(client, self._on_ack, self._on_puback)
         self._sent.clear()
         asking: asyncio.Task[None] | None = None
         try:
-            await asyncio.to_thread(
-                client.connect,
-                self._options.host,
-                self._options.port,
-                self._options.keepalive_s,
-                clean_start=True,
-                properties=connect_properties(),
-            )
-            client.loop_start()
-            async with asyncio.timeout(ANSWER_S):
-                await session.connected
-                client.subscribe(topics.gateway_topic(self._gateway, topics.ACK), qos=1)
-                await session.subscribed
-            self._greet(client)
-            self._session = session
+            await link.connect(self._options, topics.gateway_topic(self._gateway, topics.ACK), ANSWER_S)
+            self._greet(link)
+            self._link = link
             self._window.connect()
             self._pump()
             if self._failing:
                 log.info("broker %s:%d: connected", self._options.host, self._options.port)
             self._failing = False
-            asking = asyncio.create_task(self._ask_time(client), name="time")
-            raise LinkError(f"link lost: {await session.lost}")
+            asking = asyncio.create_task(self._ask_time(link), name="time")
+            raise LinkError(f"link lost: {await link.lost}")
         finally:
             if asking:
                 asking.cancel()
-            self._session = None
+            self._link = None
             self._window.disconnect()
             if self._timer:
                 self._timer.cancel()
-            client.disconnect()
-            await asyncio.shield(asyncio.to_thread(client.loop_stop))
+                self._timer = None
+            link.close()
 
-    async def _ask_time(self, client: paho.Client) -> None:
+    async def _ask_time(self, link: Link) -> None:
         """Until UTC is known: asks the collector for the time, which no reading may go without."""
         number = 0
         while not self._clock.is_known:
             number += 1
             self._asked_ns = {number: time.monotonic_ns()}
             pack = json.dumps([{"bn": f"{self._site}/"}], separators=(",", ":")).encode()
-            mid = self._publish_payload(client, BatchId(self._time_id, number), pack_payload(pack, deflate=False))
+            mid = self._publish_payload(link, BatchId(self._time_id, number), pack_payload(pack, deflate=False))
             self._sent[mid] = BatchId(self._time_id, number)
             await asyncio.sleep(min(1.0 * 2 ** (number - 1), ASK_TIME_S) * self._chance.uniform(0.75, 1.0))
 
-    def _greet(self, client: paho.Client) -> None:
+    def _greet(self, link: Link) -> None:
         for verb, payload in (
             (topics.STATUS, self._status("online")),
             (topics.CONFIG_REPORTED, json.dumps(self._reported, ensure_ascii=False).encode()),
         ):
-            client.publish(topics.gateway_topic(self._gateway, verb), payload, qos=1, retain=True)
+            link.publish(topics.gateway_topic(self._gateway, verb), payload, retain=True)
 
     def _status(self, state: str) -> bytes:
         return GatewayStatus(
@@ -279,8 +212,8 @@ class Uplink(SpoolEvents):
 
     async def stop(self, within_s: float = 2.0) -> None:
         """Gives what is under way a moment to be acknowledged, says `stopped`, and disconnects."""
-        session = self._session
-        if session is None:
+        link = self._link
+        if link is None:
             return
         if not self._window.is_idle:
             self._settled.clear()
@@ -290,25 +223,35 @@ class Uplink(SpoolEvents):
             except TimeoutError:
                 log.info("stopping with batches unacknowledged; they are kept in the spool")
         topic = topics.gateway_topic(self._gateway, topics.STATUS)
-        info = session.client.publish(topic, self._status("stopped"), qos=1, retain=True)
-        await asyncio.to_thread(info.wait_for_publish, within_s / 2)
+        await link.taken(link.publish(topic, self._status("stopped"), retain=True), within_s / 2)
 
     # ------------------------------------------------------------------------------------------ batches
 
     def _pump(self) -> None:
         """Publishes what may go now, asks for backlog when it runs out, and sets the alarm for the next time."""
-        if self._session is None:
+        if self._link is None:
             return
         while sending := self._window.next(time.monotonic(), self._chance.random()):
-            self._publish(self._session.client, sending)
+            self._publish(self._link, sending)
         if self._page_task is None and (asked := self._window.wanted()):
             self._page_task = asyncio.create_task(self._fetch(asked), name="backlog")
+        self._wake_in(self._window.wake_s(time.monotonic()))
+
+    def _wake_in(self, wake_s: float | None) -> None:
+        """Sets the alarm, unless one rings before: that one finds nothing to do and sets the next."""
+        if wake_s is None:
+            return
+        loop = asyncio.get_running_loop()
+        at_s = loop.time() + wake_s + 0.001
         if self._timer:
+            if self._timer.when() <= at_s:
+                return
             self._timer.cancel()
-        wake_s = self._window.wake_s(time.monotonic())
-        self._timer = (
-            asyncio.get_running_loop().call_later(wake_s + 0.001, self._pump) if wake_s is not None else None
-        )
+        self._timer = loop.call_at(at_s, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._pump()
 
     async def _fetch(self, asked: tuple[int, int, int]) -> None:
         assert self._spool is not None
@@ -320,26 +263,21 @@ class Uplink(SpoolEvents):
             self._window.page(batches, asked)
         self._pump()
 
-    def _publish(self, client: paho.Client, sending: Sending) -> None:
+    def _publish(self, link: Link, sending: Sending) -> None:
         batch = sending.batch
         if batch.is_deflated:
             payload = Payload(batch.pack, (SCHEMA, (CONTENT_ENCODING, DEFLATE)))
         else:
             # Small and recent, live or not: plain for any reader. What waited longer was merged and deflated.
             payload = pack_payload(batch.pack, deflate=False)
-        self._sent[self._publish_payload(client, batch.id, payload)] = batch.id
+        self._sent[self._publish_payload(link, batch.id, payload)] = batch.id
         while len(self._sent) > SENT_REMEMBERED:
             del self._sent[next(iter(self._sent))]
 
-    def _publish_payload(self, client: paho.Client, batch: BatchId, payload: Payload) -> int:
+    def _publish_payload(self, link: Link, batch: BatchId, payload: Payload) -> int:
         """Publishes; returns the packet's identifier."""
-        properties: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ContentType = CONTENT_TYPE_JSON
-        if len(payload.user_properties) == 1:
-            properties.PayloadFormatIndicator = 1  # UTF-8 text, which a deflated body is not
-        properties.CorrelationData = batch.to_bytes()
-        properties.UserProperty = list(payload.user_properties)
-        return client.publish(self._readings_topic, payload.data, qos=1, properties=properties).mid
+        properties = BatchProperties(batch.to_bytes(), payload.user_properties)
+        return link.publish(self._readings_topic, payload.data, properties=properties)
 
     def _on_puback(self, mid: int, reason: int) -> None:
         """The broker took a packet; only that nobody listens is of interest."""
@@ -347,10 +285,6 @@ class Uplink(SpoolEvents):
         if batch and reason == NOBODY_LISTENS:
             self._window.nobody_listens(batch, time.monotonic(), self._chance.random())
             self._pump()
-
-    @property
-    def _readings_topic(self) -> str:
-        return topics.gateway_topic(self._gateway, topics.READINGS)
 
     def _on_ack(self, data: bytes) -> None:
         try:

@@ -61,7 +61,6 @@ class _Compiled:
     interpreter: Interpreter
     readings: tuple[_Reading, ...]
     patience: Patience
-    states: dict[str, list[str]]
     closed: dict[bytes, float] = field(default_factory=dict)
 
 
@@ -79,7 +78,6 @@ def _compile(device: Device, least_s: float) -> _Compiled:
         found,
         readings,
         Patience(longest_s, least_s if profile.learn_timeout else longest_s),
-        {device.name: [], **{subject: [] for subject in device.subjects}},
     )
 
 
@@ -153,28 +151,24 @@ class ModbusLine:
         device = self._devices[index]
         found = device.interpreter
         replies: list[Sequence[int] | None] = [None] * len(found.reads)
-        states = {subject: list(said) for subject, said in device.states.items()}
-        mine = states[device.name]
-        mine.append(OK)
+        states = {device.name: OK}
         heard = Heard.ANSWER
         for place, reading in enumerate(device.readings):
             words, state, heard = await self._read(device, reading)
             replies[place] = words
             if words is None:
-                mine.append(state)
+                states[device.name] = worst((states[device.name], state))
             if heard is not Heard.ANSWER:
                 break
         values: list[tuple[Series, Value]] = []
         for point, value in zip(found.points, found.found(replies), strict=True):
-            if value is None:
-                continue  # it was not read this time, and keeps its state: what is wrong is said of the device
-            said = value if isinstance(value, str) else OK
-            states[point.series.subject].append(said)
-            if isinstance(value, Text):
-                values.append((point.series, value.text))
-            elif not isinstance(value, str):
-                values.append((point.series, value))
-        return Poll(values, {subject: worst(s) for subject, s in states.items() if s}, heard)
+            series = point.series
+            if isinstance(value, str):
+                states[series.subject] = worst((states.get(series.subject, OK), value))
+            elif value is not None:  # else it was not read this time and keeps its state: the device's says why
+                states.setdefault(series.subject, OK)
+                values.append((series, value.text if isinstance(value, Text) else value))
+        return Poll(values, states, heard)
 
     async def _read(self, device: _Compiled, reading: _Reading) -> tuple[tuple[int, ...] | None, str, Heard]:
         opens_s, way = self._opens_s(device, reading)
