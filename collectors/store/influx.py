@@ -1,47 +1,60 @@
 """Readings in InfluxDB: 1.x and its relatives over `/write`, or 2.x over `/api/v2/write`; reads are InfluxQL.
 
-Only what 1.6, 1.8, 2.x (with a DBRP mapping) and 3 share is used: line protocol, and InfluxQL's `last`, `count`,
-`min`, `mean`, `max` and `GROUP BY time`. InfluxDB answers a write after its log is on the disk (`wal-fsync-delay`
-is 0 unless somebody changed it) and overwrites a point of the same series and time: the protocol's promises.
+Only what 1.6, 1.8 and 2.x (with a DBRP mapping) share is used: line protocol, and InfluxQL without `INTO`. InfluxDB
+answers a write after its log is on the disk (`wal-fsync-delay` is 0 unless somebody changed it) and overwrites a
+point of the same series and time: the protocol's promises. `influx_commit` writes, `influx_rollup` folds and
+forgets, `influx_http` says what each failure means; `docs/stores.md` has what a person should know.
 
-A write that is refused in part does not say which lines: it is halved until it does, which costs a few more requests
-and changes nothing that is stored already.
+Two things are weaker than in SQLite: a reader may see a part of a batch that is on its way, and a reading may still
+be taken in the first `_STATE_EXPIRES_S` after its time expired; the next `expire` removes it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from collectors.store.fold import gaps_between, is_text, wrong_kind
-from collectors.store.influx_http import Bucket, Database, Http, Refused
+from collectors.store.fold import is_text
+from collectors.store.influx_commit import Commit
+from collectors.store.influx_http import ANSWER_S, Bucket, Database, Http
+from collectors.store.influx_inventory import take_inventory
+from collectors.store.influx_rollup import RAW_FOLDS, ROW, STATE, WINDOW, WINDOW_FOLDS, RollUps, State, window_of
+from collectors.store.levels import Segment, merge, quarter_of, segments
 from collectors.store.line_protocol import (
     EARLIEST_MS,
     LATEST_MS,
+    from_groups,
+    groups,
     identifier,
-    line_of,
     measurement_of,
-    measurements,
     split_key,
     tags_are,
     where,
 )
 from collectors.store.protocol import (
+    Inventory,
+    Level,
     Point,
-    RawOnly,
     ReadingsRejected,
     StoreMisconfigured,
     Window,
 )
 from makiba.reading import Columns, Reading, Series
 
-LINES_PER_REQUEST: Final = 5000
 _SUBJECTS_PER_QUERY: Final = 100
+_SEGMENTS_PER_QUERY: Final = 50
+_STATE_EXPIRES_S: Final = 30.0
+_SPANS_MS: Final = (6 * 3_600_000, 3 * 86_400_000, 60 * 86_400_000)
+"""How far back `latest` looks at once: a living series is found in the first, a dead one not before the end."""
 
 
 def open_influx(url: str, *, user: str = "", password: str | None = None, token: str | None = None) -> InfluxStore:
-    """The store at `http(s)://HOST:PORT/DATABASE` or `…/BUCKET?api=2&org=ORG`. Does not connect yet."""
+    """The store at `http(s)://HOST:PORT/DATABASE` or `…/BUCKET?api=2&org=ORG`. Does not connect yet.
+
+    `gzip=1` compresses what is written, `timeout_s=N` is how long an answer may take.
+    """
     parts = urlsplit(url)
     asked = {key: values[-1] for key, values in parse_qs(parts.query).items()}
     database = parts.path.strip("/")
@@ -49,130 +62,276 @@ def open_influx(url: str, *, user: str = "", password: str | None = None, token:
         raise StoreMisconfigured("a store's address holds no user or password; set MAKIBA_STORE_USER and _PASSWORD")
     if not parts.hostname or not database or "/" in database:
         raise StoreMisconfigured("expected influx+http://HOST:PORT/DATABASE")
-    if unknown := asked.keys() - {"api", "org"}:
-        raise StoreMisconfigured(f"store: {sorted(unknown)[0]!r} is unknown; expected api and org")
+    if unknown := asked.keys() - {"api", "org", "gzip", "timeout_s"}:
+        raise StoreMisconfigured(f"store: {sorted(unknown)[0]!r} is unknown; expected api, org, gzip or timeout_s")
     api = asked.get("api", "1")
     if api not in ("1", "2"):
         raise StoreMisconfigured(f"store: api={api[:20]} is unknown; expected 1 or 2")
     if api == "2" and token is None:
         raise StoreMisconfigured("store: api=2 needs a token; set MAKIBA_STORE_TOKEN")
-    http = Http(f"{parts.scheme}://{parts.netloc}", user=user, password=password, token=token)
+    http = Http(
+        f"{parts.scheme}://{parts.netloc}",
+        user=user,
+        password=password,
+        token=token,
+        answer_s=_seconds(asked.get("timeout_s")),
+        gzip=asked.get("gzip", "0") == "1",
+    )
     if api == "2":
-        return InfluxStore(http, database, Bucket(http.base, database, asked.get("org", ""), token or ""))
+        return InfluxStore(http, database, Bucket(http, database, asked.get("org", ""), token or ""))
     return InfluxStore(http, database, Database(http, database))
 
 
-class InfluxStore(RawOnly):
+def _seconds(text: str | None) -> float:
+    try:
+        seconds = float(text or ANSWER_S)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise StoreMisconfigured("store: timeout_s is a number of seconds, more than 0")
+    return seconds
+
+
+class InfluxStore:
     """See `collectors.store.protocol.Store` for what is promised. Threads share it as they like."""
 
     def __init__(self, http: Http, database: str, target: Database | Bucket) -> None:
         self._http = http
         self._database = database
         self._target = target
+        self._commit = Commit(target)
+        self._rollups = RollUps(self._query, target)
+        self._known_state: tuple[float, State] | None = None
 
     def write(self, readings: Sequence[Reading]) -> None:
-        rejected = wrong_kind(Columns.of(readings))
-        bad = {index for index, _ in rejected}
-        last: dict[tuple[Series, int], int] = {}
-        for index, reading in enumerate(readings):
-            if index in bad:
-                continue
-            if EARLIEST_MS <= reading.time_ms <= LATEST_MS:
-                last[reading.series, reading.time_ms] = index
-            else:
-                rejected.append((index, "InfluxDB keeps times from 1677 to 2262"))
-        rows = [(index, readings[index]) for index in last.values()]
-        for start in range(0, len(rows), LINES_PER_REQUEST):
-            rejected += self._commit(rows[start : start + LINES_PER_REQUEST])
+        self.write_columns(Columns.of(readings))
+
+    def write_columns(self, columns: Columns) -> None:
+        rejected: list[tuple[int, str]] = []
+        kept, rows = self._not_expired(columns, rejected)
+        found = self._commit.write(kept)
+        rejected += found if rows is None else [(rows[index], reason) for index, reason in found]
         if rejected:
             raise ReadingsRejected(rejected)
 
-    def _commit(self, rows: Sequence[tuple[int, Reading]]) -> list[tuple[int, str]]:
-        """Writes `rows`; the index of those that the server will never take, each with its reason."""
-        heads: dict[Series, str] = {}
-        try:
-            self._target.write("\n".join(line_of(row, heads) for _, row in rows))
-        except Refused as refused:
-            if len(rows) == 1:
-                return [(rows[0][0], str(refused))]
-            half = len(rows) // 2
-            return self._commit(rows[:half]) + self._commit(rows[half:])
-        return []
+    def _not_expired(self, columns: Columns, rejected: list[tuple[int, str]]) -> tuple[Columns, list[int] | None]:
+        """`columns` without what is older than the store keeps, and where each stood (None: as it was)."""
+        if not columns.times_ms or min(columns.times_ms) > time.time() * 1000 - 86_400_000:
+            return columns, None  # nobody keeps less than a day
+        kept_from_ms = self._state().kept_from_ms
+        raw_from, text_from = kept_from_ms.get("raw", EARLIEST_MS), kept_from_ms.get("text", EARLIEST_MS)
+        if min(columns.times_ms) >= max(raw_from, text_from):
+            return columns, None
+        kept, rows = Columns(), []
+        for index, (series, time_ms, value) in enumerate(
+            zip(columns.series, columns.times_ms, columns.values, strict=True)
+        ):
+            if time_ms < (text_from if isinstance(value, str) else raw_from):
+                rejected.append((index, "older than the store keeps"))
+                continue
+            rows.append(index)
+            kept.series.append(series)
+            kept.times_ms.append(time_ms)
+            kept.values.append(value)
+        return kept, rows
 
     def latest(self, site: str, subjects: Collection[str] | None = None) -> Mapping[Series, Point]:
+        wanted = {s for s in self._series_of(site, raw_only=True) if subjects is None or s.subject in set(subjects)}
         found: dict[Series, Point] = {}
-        for part in _parts(subjects):
-            condition = tags_are({"site": site})
-            if part is not None:
-                condition += f" AND ({' OR '.join(tags_are({'subject': subject}) for subject in part)})"
-            # One selector per statement, or InfluxQL answers with the start of the range as time.
-            statements = [
-                f"SELECT last({identifier(field)}) FROM {measurements(text=field == 'text')} "  # noqa: S608 (quoted)
-                f"WHERE {condition} GROUP BY {identifier('subject')}, {identifier('quantity')}"
-                for field in ("value", "text")
-            ]
-            for table in self._query("; ".join(statements)):
-                tags = table["tags"]
-                time_ms, value = table["values"][0]
-                found[Series(site, tags["subject"], tags["quantity"])] = _point(time_ms, value)
+        now_ms = time.time_ns() // 1_000_000
+        until = ""
+        for span_ms in (*_SPANS_MS, None):
+            missing = wanted - found.keys()
+            if not missing:
+                break
+            since = f" AND time >= {now_ms - span_ms}ms" if span_ms is not None else ""
+            names = None if len(missing) == len(wanted) and subjects is None else {s.subject for s in missing}
+            for part in _parts(names):
+                found |= self._last_of(site, part, missing, f"{since}{until}")
+            until = f" AND time < {now_ms - (span_ms or 0)}ms"
+        return found
+
+    def _last_of(
+        self, site: str, subjects: tuple[str, ...] | None, wanted: Collection[Series], when: str
+    ) -> dict[Series, Point]:
+        condition = f"{tags_are({'site': site})}{when}"
+        if subjects is not None:
+            condition += f" AND ({' OR '.join(tags_are({'subject': subject}) for subject in subjects)})"
+        # One selector per statement, or InfluxQL answers with the start of the range as time.
+        kinds = {is_text(series.quantity) for series in wanted}
+        statements = [
+            f"SELECT last({identifier('text' if text else 'value')}) FROM {from_groups(text=text)} "  # noqa: S608
+            f"WHERE {condition} GROUP BY {identifier('subject')}, {identifier('quantity')}"
+            for text in kinds
+        ]
+        found = {}
+        for table in self._query("; ".join(statements)):
+            series = Series(site, table["tags"]["subject"], table["tags"]["quantity"])
+            if series in wanted:
+                found[series] = _point(*table["values"][0])
         return found
 
     def range(self, series: Series, start_ms: int, end_ms: int, limit: int | None = None) -> list[Point]:
         if limit == 0:
             return []  # to InfluxQL, LIMIT 0 is no limit
-        field = "text" if is_text(series.quantity) else "value"
         most = f" LIMIT {limit}" if limit is not None else ""
         tables = self._query(
-            f"SELECT {identifier(field)} FROM {_from(series)} "  # noqa: S608 (quoted)
+            f"SELECT {_field(series)} FROM {_from(series)} "  # noqa: S608 (quoted)
             f"WHERE {where(series, start_ms, end_ms)} ORDER BY time ASC{most}"
         )
         return [_point(time_ms, value) for table in tables for time_ms, value in table["values"]]
 
     def windows(self, series: Series, start_ms: int, end_ms: int, width_ms: int, offset_ms: int = 0) -> list[Window]:
+        width_ms = max(1, width_ms)
+        start_ms, end_ms = max(start_ms, EARLIEST_MS), min(end_ms, LATEST_MS)
         if is_text(series.quantity) or end_ms <= start_ms:
             return []
-        folds = ", ".join(f"{fold}({identifier('value')})" for fold in ("count", "min", "mean", "max", "last"))
-        tables = self._query(
-            f"SELECT {folds} FROM {_from(series)} WHERE {where(series, start_ms, end_ms)} "  # noqa: S608 (quoted)
-            f"GROUP BY time({max(1, width_ms)}ms, {offset_ms}ms) fill(none)"
-        )
-        return [
-            Window(int(start), int(count), float(low), float(mean), float(high), float(last))
-            for table in tables
-            for start, count, low, mean, high, last in table["values"]
-            if count
+        fresh = self._rollups.freshness(series.site, start_ms, end_ms)
+        asked = [
+            statements_of(series, segment, width_ms, offset_ms)
+            for segment in _cut(segments(start_ms, end_ms, width_ms, offset_ms, fresh), fresh.kept_from_ms)
         ]
+        parts: list[Window] = []
+        for at in range(0, len(asked), _SEGMENTS_PER_QUERY):
+            several = asked[at : at + _SEGMENTS_PER_QUERY]
+            rows: dict[int, list[Window]] = {}
+            for table in self._query("; ".join(statement for statements in several for statement in statements)):
+                rows.setdefault(table["statement"], []).extend(_windows_of(table))
+            number = 0
+            for statements in several:
+                fine, coarse = rows.get(number, []), rows.get(number + 1, []) if len(statements) == 2 else []
+                parts += _finest(fine, coarse)
+                number += len(statements)
+        return merge(parts, width_ms, offset_ms)
+
+    def sites(self) -> list[str]:
+        sources = ", ".join(identifier(name) for name in (*groups(), *WINDOW.values()))
+        tables = self._query(f'SHOW TAG VALUES FROM {sources} WITH KEY = "site"')
+        return sorted({str(site) for table in tables for _, site in table["values"]})
 
     def series(self, site: str) -> list[Series]:
+        return sorted(self._series_of(site))
+
+    def _series_of(self, site: str, *, raw_only: bool = False) -> set[Series]:
         found = set()
         for table in self._query(f"SHOW SERIES WHERE {tags_are({'site': site})}"):
             for (key,) in table["values"]:
-                _, tags = split_key(key)
+                measurement, tags = split_key(key)
+                if raw_only and measurement in WINDOW.values():
+                    continue
                 if tags.get("site") == site and {"subject", "quantity"} <= tags.keys():
                     found.add(Series(site, tags["subject"], tags["quantity"]))
-        return sorted(found)
+        return found
 
     def gaps(self, series: Series, start_ms: int, end_ms: int, longer_than_ms: int) -> list[tuple[int, int]]:
-        times = [point.time_ms for point in self.range(series, start_ms, end_ms + 1)]
-        return gaps_between(times, start_ms, end_ms, longer_than_ms)
+        if end_ms < start_ms:
+            return []
+        field, source, when = _field(series), _from(series), where(series, start_ms, end_ms + 1)
+        apart = f'SELECT elapsed({field}, 1ms) AS "apart" FROM {source} WHERE {when}'  # noqa: S608 (quoted)
+        tables = self._query(
+            f"SELECT first({field}) FROM {source} WHERE {when}; "  # noqa: S608
+            f"SELECT last({field}) FROM {source} WHERE {when}; "
+            f'SELECT "apart" FROM ({apart}) WHERE "apart" > {longer_than_ms}'
+        )
+        rows: dict[int, list[list[Any]]] = {table["statement"]: table["values"] for table in tables}
+        if not rows.get(0):
+            whole = [(start_ms, end_ms)]
+        else:
+            inner = [(int(to_ms) - int(apart_ms), int(to_ms)) for to_ms, apart_ms in rows.get(2, [])]
+            whole = [(start_ms, int(rows[0][0][0])), *inner, (int(rows[1][0][0]), end_ms)]
+        return [(low, high) for low, high in whole if high - low > longer_than_ms]
+
+    def roll_up(self, before_ms: int, limit: int = 500) -> int:
+        return self._rollups.roll_up(before_ms, limit)
+
+    def expire(self, level: Level, before_ms: int) -> int:
+        self._known_state = None
+        return self._rollups.expire(level, before_ms)
+
+    def horizons(self) -> Mapping[Level, int]:
+        return self._rollups.state().kept_from_ms
+
+    def rollups(
+        self, series: Series, level: Level, start_ms: int, end_ms: int, limit: int | None = None
+    ) -> list[Window]:
+        return self._rollups.stored(series, level, start_ms, end_ms, limit)
+
+    def carry(self, series: Series, level: Level, windows: Sequence[Window]) -> None:
+        self._rollups.carry(series, level, windows)
 
     def delete_site(self, site: str) -> None:
         self._target.delete_site(site)
 
     def check(self) -> None:
-        self._http.query(self._database, "SHOW MEASUREMENTS LIMIT 1", missing=self._target.create)
+        # A SELECT: `SHOW MEASUREMENTS` has an answer for a database that is not there.
+        self._http.query(self._database, f"SELECT * FROM {identifier(STATE)} LIMIT 1", self._target.create)  # noqa: S608
+
+    def inventory(self) -> Inventory:
+        return take_inventory(self._query)
 
     def close(self) -> None:
         self._target.close()
         self._http.close()
 
+    def _state(self) -> State:
+        """The store's state as it was in the last `_STATE_EXPIRES_S`."""
+        now_s = time.monotonic()
+        if self._known_state is None or now_s >= self._known_state[0]:
+            self._known_state = (now_s + _STATE_EXPIRES_S, self._rollups.state())
+        return self._known_state[1]
+
     def _query(self, statement: str) -> list[dict[str, Any]]:
         """The tables that InfluxQL answers with; none when the database is not there yet."""
-        return self._http.query(self._database, statement)
+        return self._http.query(self._database, statement, self._target.miss)
+
+
+def statements_of(series: Series, segment: Segment, width_ms: int, offset_ms: int) -> list[str]:
+    """What answers a stretch of `windows`; of two statements the first is finer and counts where it has windows."""
+    when = where(series, segment.start_ms, segment.end_ms)
+    by_time = f"GROUP BY time({width_ms}ms, {offset_ms}ms) fill(none)"
+    if segment.level == "raw":
+        return [f"SELECT {RAW_FOLDS} FROM {_from(series)} WHERE {when} {by_time}"]  # noqa: S608 (quoted)
+    if segment.level == "minute":
+        # Which minutes are kept depends on how many readings a quarter has: as they are, to be told apart here.
+        return [f"SELECT {ROW} FROM {identifier(WINDOW[level])} WHERE {when}" for level in ("minute", "quarter")]  # noqa: S608
+    return [f"SELECT {WINDOW_FOLDS} FROM {identifier(WINDOW[segment.level])} WHERE {when} {by_time}"]  # noqa: S608
+
+
+def _cut(whole: Sequence[Segment], kept_from_ms: Mapping[Level, int]) -> list[Segment]:
+    """`whole` with minutes read from raw where there is raw: the server folds a few readings as quickly."""
+    raw_from_ms = kept_from_ms.get("raw", EARLIEST_MS)
+    found = []
+    for segment in whole:
+        if segment.level == "minute":
+            if segment.start_ms < raw_from_ms:
+                found.append(Segment("minute", segment.start_ms, min(segment.end_ms, raw_from_ms)))
+            if segment.end_ms > raw_from_ms:
+                found.append(Segment("raw", max(segment.start_ms, raw_from_ms), segment.end_ms))
+        else:
+            found.append(segment)
+    return found
+
+
+def _windows_of(table: Mapping[str, Any]) -> list[Window]:
+    """Rows of count, min, mean, max, last, sum as windows; the mean is made of the sum."""
+    return [window_of([*row[:3], row[6] / row[1], *row[4:]]) for row in table["values"] if row[1]]
+
+
+def _finest(fine: list[Window], coarse: list[Window]) -> list[Window]:
+    """`fine`, and of `coarse` those in whose quarter hour there is no fine one; ascending."""
+    if not coarse:
+        return fine
+    covered = {quarter_of(window.start_ms) for window in fine}
+    both = [*fine, *(window for window in coarse if window.start_ms not in covered)]
+    return sorted(both, key=lambda window: window.start_ms)
 
 
 def _from(series: Series) -> str:
     return identifier(measurement_of(series.quantity))
+
+
+def _field(series: Series) -> str:
+    return identifier("text" if is_text(series.quantity) else "value")
 
 
 def _point(time_ms: int, value: str | float) -> Point:

@@ -57,11 +57,13 @@ class Segment:
 class Freshness:
     """What a store knows about the roll-ups of one series.
 
-    `dirty`: starts of quarters whose roll-ups are older than their readings. Quarters from `quarters_until_ms` and
-    days from `days_until_ms` on have none yet. Before `kept_from_ms[level]` that level has expired.
+    `dirty`: starts of quarters whose roll-ups are older than their readings; `dirty_days`: starts of days that are
+    older than their quarters, where a store folds them apart. Quarters from `quarters_until_ms` and days from
+    `days_until_ms` on have none yet. Before `kept_from_ms[level]` that level has expired.
     """
 
     dirty: Collection[int] = ()
+    dirty_days: Collection[int] = ()
     quarters_until_ms: int = FOREVER_MS
     days_until_ms: int = FOREVER_MS
     kept_from_ms: dict[Level, int] = field(default_factory=dict)
@@ -104,7 +106,8 @@ def _split(whole: Segment, fresh: Freshness, found: list[Segment]) -> None:
         return
     # Minutes are fresh with their quarter, a day with all of its quarters.
     unit = max(width, QUARTER_MS)
-    holes = sorted({q - (q - offset) % unit for q in fresh.dirty if first - unit < q < last})
+    stale = {*fresh.dirty, *fresh.dirty_days} if level == "day" else fresh.dirty
+    holes = sorted({at - (at - offset) % unit for at in stale if first - unit < at < last})
     if start < first:
         _split(Segment(_FINER[level], start, first), fresh, found)
     at = first

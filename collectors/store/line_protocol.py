@@ -1,18 +1,18 @@
-"""InfluxDB's two languages, pure: readings as line protocol, and InfluxQL with everything quoted.
+"""InfluxDB's two languages, pure: parts of line protocol, and InfluxQL with everything quoted.
 
 One measurement per group of the catalogue (`air`, `tank`, …), tags `site`, `subject`, `quantity`, a field `value`
-(float) or `text` (string), the time in milliseconds. A number and a text have different fields, so that their types
-never collide (InfluxDB keeps a field's type for ever).
-Sources: docs.influxdata.com, influxdb/v1.8: line protocol reference; InfluxQL specification.
+(float) or `text` (string), the time in whole milliseconds. A number and a text have different fields, so that their
+types never collide (InfluxDB keeps a field's type for ever). Sources: docs.influxdata.com, influxdb/v1.8: line
+protocol reference; InfluxQL specification.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from makiba.quantities import catalogue
-from makiba.reading import Reading, Series
+from makiba.reading import Series
 
 EARLIEST_MS: Final = -9_223_372_036_854
 LATEST_MS: Final = 9_223_372_036_854
@@ -34,14 +34,14 @@ def head_of(series: Series) -> str:
     )
 
 
-def line_of(reading: Reading, heads: dict[Series, str]) -> str:
-    """`reading` as a line; `heads` remembers the first part of each series within a write."""
-    head = heads.get(reading.series)
-    if head is None:
-        head = heads[reading.series] = head_of(reading.series)
-    if isinstance(reading.value, str):
-        return f'{head} text="{reading.value.translate(_TEXT)}" {reading.time_ms}'
-    return f"{head} value={float(reading.value)!r} {reading.time_ms}"
+def spell_text(text: str) -> str:
+    """`text` as the value of a field."""
+    return f'"{text.translate(_TEXT)}"'
+
+
+def tag(value: str) -> str:
+    """`value` as the value of a tag."""
+    return value.translate(_TAG)
 
 
 def measurement_of(quantity: str) -> str:
@@ -50,10 +50,14 @@ def measurement_of(quantity: str) -> str:
     return known.group if known else "other"
 
 
-def measurements(*, text: bool) -> str:
+def groups(*, text: bool | None = None) -> list[str]:
+    """The measurements that hold texts, or numbers, or any."""
+    return sorted({q.group for q in catalogue().values() if text is None or (q.kind == "text") == text})
+
+
+def from_groups(*, text: bool) -> str:
     """The measurements that hold texts, or numbers, as a FROM clause."""
-    groups = {q.group for q in catalogue().values() if (q.kind == "text") == text}
-    return ", ".join(identifier(group) for group in sorted(groups))
+    return ", ".join(identifier(group) for group in groups(text=text))
 
 
 def identifier(name: str) -> str:
@@ -67,9 +71,19 @@ def literal(text: str) -> str:
 
 
 def where(series: Series, start_ms: int, end_ms: int) -> str:
-    """The WHERE clause for [start_ms, end_ms) of a series."""
+    """The condition for [start_ms, end_ms) of a series."""
     tags = {"site": series.site, "subject": series.subject, "quantity": series.quantity}
-    return f"{tags_are(tags)} AND time >= {_clip(start_ms)}ms AND time < {_clip(end_ms)}ms"
+    return f"{tags_are(tags)} AND {within(start_ms, end_ms)}"
+
+
+def within(start_ms: int, end_ms: int) -> str:
+    """The condition for [start_ms, end_ms)."""
+    return f"time >= {_clip(start_ms)}ms AND time < {_clip(end_ms)}ms"
+
+
+def any_site(sites: Iterable[str]) -> str:
+    """A condition that the site is one of `sites`."""
+    return f"({' OR '.join(tags_are({'site': site}) for site in sites)})"
 
 
 def tags_are(tags: Mapping[str, str]) -> str:

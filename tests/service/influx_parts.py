@@ -1,7 +1,7 @@
-"""A real InfluxDB 1.6 as a child process, and a small door in front of it that speaks the 2.x write path.
+"""A real InfluxDB 1.6 as a child process, and doors in front of it: one that speaks 2.x, one that makes faults.
 
-InfluxDB 2.x cannot be had from Debian; its write path is `/api/v2/write?bucket=…&precision=…` with a token, which the
-door turns into `/write?db=…&precision=…`. Everything else passes through.
+InfluxDB 2.x cannot be had from Debian. Its engine for time series is that of 1.x, so that the door only has to
+translate what is around it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ class Influxd:
 
     @property
     def url(self) -> str:
-        return f"influx+http://127.0.0.1:{self.port}/makiba"
+        return f"influx+{self.base('makiba')}"
+
+    def base(self, database: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{database}"
 
     def start(self) -> Influxd:
         self.process.start()
@@ -79,12 +82,27 @@ class Influxd:
         self.kill()
 
 
-class V2Door:
-    """InfluxDB 2.x's write and delete paths in front of a 1.x server."""
+ORG = "farm"
+_PRECISIONS = {"ns": "n", "us": "u", "ms": "ms", "s": "s"}
 
-    def __init__(self, port: int) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(port))
-        self.url = f"influx+http://127.0.0.1:{self._server.server_port}/makiba?api=2&org=farm"
+
+class V2Door:
+    """InfluxDB 2.x's HTTP in front of a real 1.6: write, delete and the InfluxQL of 1.x, as its OpenAPI has them.
+
+    Token, organisation, bucket, precision and gzip are looked at as 2.x does, errors are its JSON (`code`,
+    `message`). Every database of the server is a bucket of organisation `farm`, mapped for InfluxQL under its own
+    name, but for `unmapped`. What 2.x's InfluxQL has not (`INTO`, `CREATE DATABASE`, `DROP SERIES`, …) is refused
+    here too. Not looked at: what a token may do; every token but one is nobody's. Source: docs.influxdata.com,
+    influxdb/v2: API, and "InfluxQL support".
+    """
+
+    def __init__(self, port: int, *, unmapped: str = "") -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(port, unmapped))
+        self.port: int = self._server.server_port
+        self.url = f"influx+{self.base('makiba')}"
+
+    def base(self, bucket: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{bucket}?api=2&org={ORG}"
 
     def __enter__(self) -> V2Door:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -95,7 +113,16 @@ class V2Door:
         self._server.server_close()
 
 
-def _handler(port: int) -> type[BaseHTTPRequestHandler]:
+class _No(Exception):
+    """An answer of 2.x that is an error."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.data = json.dumps({"code": code, "message": message}).encode()
+
+
+def _handler(port: int, unmapped: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -105,38 +132,85 @@ def _handler(port: int) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            if self.headers.get("Authorization") != f"Token {TOKEN}":
-                self._say(401, b'{"code":"unauthorized","message":"unauthorized access"}')
-                return
-            path, asked = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
-            kind = "text/plain"
-            if path == "/api/v2/write":
-                precision = {"ms": "ms", "s": "s", "us": "u", "ns": "n"}[asked["precision"][0]]
-                target = "/write?" + urlencode({"db": asked["bucket"][0], "precision": precision})
-            elif path == "/api/v2/delete":
-                matched = re.fullmatch(r'site="([a-z0-9-]+)"', json.loads(body)["predicate"])
-                assert matched
-                statement = f"DROP SERIES WHERE \"site\" = '{matched[1]}'"
-                target = "/query?" + urlencode({"db": asked["bucket"][0], "q": statement})
-                body = b""
-            else:
-                target, kind = self.path, self.headers.get("Content-Type", kind)
+            asked = {key: values[-1] for key, values in parse_qs(urlsplit(self.path).query).items()}
+            try:
+                if self.headers.get("Authorization") != f"Token {TOKEN}":
+                    raise _No(401, "unauthorized", "unauthorized access")
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                ways = {"/api/v2/write": self._write, "/api/v2/delete": self._delete, "/query": self._query}
+                way = ways.get(urlsplit(self.path).path)
+                if way is None:
+                    raise _No(404, "not found", "path not found")
+                self._say(*way(asked, body))
+            except _No as no:
+                self._say(no.status, no.data)
+
+        def _write(self, asked: dict[str, str], body: bytes) -> tuple[int, bytes]:
+            bucket = self._bucket(asked)
+            if asked.get("precision", "ns") not in _PRECISIONS:
+                raise _No(400, "invalid", "precision must be one of ns, us, ms, s")
+            precision = _PRECISIONS[asked.get("precision", "ns")]
+            status, data = self._pass("/write", {"db": bucket, "precision": precision}, body, "text/plain")
+            if status == 204:
+                return 204, b""
+            said = str(json.loads(data)["error"])
+            if "unable to parse" in said:
+                raise _No(400, "invalid", said.removeprefix("partial write: "))
+            if status == 400:
+                raise _No(422, "unprocessable entity", f"failure writing points to database: {said}")
+            raise _No(500, "internal error", said)
+
+        def _delete(self, asked: dict[str, str], body: bytes) -> tuple[int, bytes]:
+            bucket = self._bucket(asked)
+            wanted = json.loads(body)
+            # Equal signs joined by AND are all that a predicate may hold.
+            tags = dict(re.findall(r'(?:^| AND )(\w+)="([^"]*)"', wanted["predicate"]))
+            if " AND ".join(f'{tag}="{value}"' for tag, value in tags.items()) != wanted["predicate"]:
+                raise _No(400, "invalid", f"invalid request; error parsing predicate: {wanted['predicate']}")
+            source = f' FROM "{tags.pop("_measurement")}"' if "_measurement" in tags else ""
+            parts = [f"\"{tag}\" = '{value}'" for tag, value in tags.items()]
+            whole = wanted["start"].startswith("1677-") and wanted["stop"].startswith("2262-")
+            if not whole:
+                parts += [f"time >= '{wanted['start']}'", f"time <= '{wanted['stop']}'"]
+            statement = f"{'DROP SERIES' if whole else 'DELETE'}{source} WHERE {' AND '.join(parts)}"
+            status, data = self._pass("/query", {"db": bucket, "q": statement}, b"", "text/plain")
+            if status != 200 or b"error" in data:
+                raise _No(500, "internal error", data.decode())
+            return 204, b""
+
+        def _query(self, asked: dict[str, str], body: bytes) -> tuple[int, bytes]:
+            statement = parse_qs(body.decode())["q"][-1]
+            for one in statement.split(";"):
+                if re.match(r"\s*(CREATE|ALTER|GRANT|DROP\s+(?!MEASUREMENT)|.*\bINTO\b)", one, re.I):
+                    raise _No(400, "invalid", f"not implemented: {one.split()[0]}")
+            if asked.get("db") == unmapped:
+                return 200, b'{"results":[{"statement_id":0,"error":"database not found: unmapped"}]}'
+            return self._pass("/query", asked, body, self.headers["Content-Type"])
+
+        def _bucket(self, asked: dict[str, str]) -> str:
+            if asked.get("org") != ORG:
+                raise _No(404, "not found", f'organization name "{asked.get("org", "")}" not found')
+            _, data = self._pass("/query", {"q": "SHOW DATABASES"}, b"", "text/plain")
+            names = [name for (name,) in json.loads(data)["results"][0]["series"][0].get("values", [])]
+            if asked.get("bucket") not in names:
+                raise _No(404, "not found", f'bucket "{asked.get("bucket")}" not found')
+            return asked["bucket"]
+
+        def _pass(self, path: str, asked: dict[str, str], body: bytes, kind: str) -> tuple[int, bytes]:
             upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
             try:
-                upstream.request("POST", target, body, {"Content-Type": kind})
+                upstream.request("POST", f"{path}?{urlencode(asked)}", body, {"Content-Type": kind})
                 answer = upstream.getresponse()
-                status, data = answer.status, answer.read()
+                return answer.status, answer.read()
+            except OSError as error:
+                raise _No(503, "unavailable", str(error)) from None
             finally:
                 upstream.close()
-            if path == "/api/v2/delete" and status == 200:
-                status, data = 204, b""
-            self._say(status, data)
 
         def _say(self, status: int, data: bytes) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", "application/json; charset=utf-8")
             if status != 204:
                 self.send_header("Content-Length", str(len(data)))
             self.end_headers()
