@@ -179,10 +179,22 @@ class Measurement(Strict):
     values: Annotated[list[Sdi12Value], Field(min_length=1)]
 
 
+class Identified(Strict):
+    """What `aI!` says of the sensors that a profile describes; case does not count."""
+
+    vendor: str = Field(min_length=1, max_length=8)
+    model: str | None = Field(default=None, min_length=1, max_length=6, description="Left out: any of this vendor")
+
+    def names(self, identity: Identity) -> bool:
+        wanted = (self.vendor.strip().casefold(), (self.model or identity.model).strip().casefold())
+        return wanted == (identity.vendor.casefold(), identity.model.casefold())
+
+
 class Sdi12Profile(Profile):
     """A sensor on an SDI-12 bus. Its measurements are made one after the other."""
 
     driver: Literal["sdi12"]
+    identified_by: list[Identified] = Field(default=[], description="How scan knows it: what it answers to aI!")
     serial: Serial = Serial(baud=1200, parity="even", data_bits=7)
     # The standard's 15 ms, and what an adapter on USB adds.
     timeout: Duration = timedelta(milliseconds=300)

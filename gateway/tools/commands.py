@@ -38,6 +38,16 @@ def add_to(app: typer.Typer, load: Load) -> None:
         ] = False,
         seconds: Annotated[float | None, typer.Option("--seconds", min=1, help="Stop after so long")] = None,
         baud: Annotated[list[int] | None, typer.Option("--baud", help="Only this speed; may be given again")] = None,
+        unit_id: Annotated[
+            list[int] | None,
+            typer.Option("--unit-id", min=0, max=255, help="Only this Modbus address; may be given again"),
+        ] = None,
+        sdi12: Annotated[
+            bool | None,
+            typer.Option(
+                "--sdi12/--no-sdi12", help="Only SDI-12, or none of it; default: last, if nothing else answers"
+            ),
+        ] = None,
         output: Annotated[
             Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write a gateway file")
         ] = None,
@@ -79,8 +89,9 @@ def add_to(app: typer.Typer, load: Load) -> None:
             )
             raise typer.Exit(2)
         try:
+            plan = plan_for(full, seconds, baud or [], unit_id or [], sdi12)
             found = run(
-                port=port, tcp=tcp, plan=plan_for(full, seconds, baud or []), profiles=profiles, output=output,
+                port=port, tcp=tcp, plan=plan, profiles=profiles, output=output,
                 gateway=gateway, site=site, every=every, say=say,
             )  # fmt: skip
         except OSError as error:

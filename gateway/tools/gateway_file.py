@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.tools.language import Say
 from gateway.tools.recognise import Fit
 from gateway.tools.scan import Found, Outcome
+from gateway.tools.sdi12_scan import Line
 from gateway.tools.verdict import verdict
 
 
@@ -22,10 +23,13 @@ def stable_name(port: str, dev: Path = Path("/dev")) -> str:
     return port
 
 
-def render(outcome: Outcome, where: str, *, gateway: str, site: str, every: str, say: Say) -> str | None:
+def render(
+    outcome: Outcome, where: str, *, gateway: str, site: str, every: str, profiles: Path | None, say: Say
+) -> str | None:
     """The file's text; None when nothing was recognised. `where` is a port, or `tcp:HOST:PORT`."""
     known = [f for f in outcome.found if f.fits]
-    if not known and not outcome.talkers:
+    sensors = outcome.sdi12.sensors
+    if not known and not outcome.talkers and not sensors:
         return None
     lines = [
         "# makiba gateway scan",
@@ -35,11 +39,14 @@ def render(outcome: Outcome, where: str, *, gateway: str, site: str, every: str,
         "mqtt: {host: 127.0.0.1, port: 8883}   # "
         + say("確認: センターと 証明書 (tls: {ca:, cert:, key:})", "CHECK: the centre, and tls: {ca:, cert:, key:}"),
         "spool: {path: spool.db}",
+        *([f"profiles: {profiles.resolve()}"] if profiles else []),
         "buses:",
     ]
+    if sensors:
+        lines += _sdi12(outcome.sdi12, where, every, say)
     if known:
         lines += _modbus(known, outcome, where, every, say)
-    for talker in outcome.talkers if not known else ():
+    for talker in outcome.talkers if not known and not sensors else ():
         lines += [
             "  listen:",
             f"    nmea: {{port: {where}, baud: {talker.setting.baud}}}",
@@ -48,6 +55,27 @@ def render(outcome: Outcome, where: str, *, gateway: str, site: str, every: str,
         ]
         break
     return "\n".join([*lines, ""])
+
+
+def _sdi12(line: Line, where: str, every: str, say: Say) -> list[str]:
+    """A sensor that no profile names stands behind a #: the order of its values is in its manual only."""
+    more = (", echo: true" if line.echo else "") + (", break_by: port" if line.break_by == "port" else "")
+    lines = ["  sdi-1:", f"    sdi12: {{port: {where}{more}}}", "    devices:"]
+    for sensor in line.sensors:
+        it = sensor.identity
+        told = f"{it.vendor} {it.model} {it.firmware} {it.serial}".rstrip() if it else "?"
+        lines.append(f"      # {told}")
+        profile = sensor.profiles[0] if sensor.profiles else "…"
+        if not sensor.profiles:
+            told = say("確認: プロファイルを 作って # を 取る", "CHECK: write its profile, take the # away")
+            lines.append(f"      # {told}")
+        elif len(sensor.profiles) > 1:
+            lines.append(f"      # {say('確認: どれか 1つ', 'CHOOSE one')}: {', '.join(sensor.profiles)}")
+        off = "" if sensor.profiles else "# "
+        name = f"{sensor.profiles[0] if sensor.profiles else 'sensor'}-{sensor.address}"
+        rest = f'address: "{sensor.address}", every: {every}'
+        lines.append(f"      {off}- {{name: {name}, profile: {profile}, {rest}}}")
+    return lines
 
 
 def _modbus(known: Sequence[Found], outcome: Outcome, where: str, every: str, say: Say) -> list[str]:

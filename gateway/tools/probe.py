@@ -1,13 +1,18 @@
-"""Single read requests, asked by a tool: on a serial port at any setting, or over TCP. Blocking; never writes.
+"""Single requests, asked by a tool: on a serial port at any setting, or over TCP. Blocking.
 
-A port is opened once and for this process alone; its setting changes in place. Framing and what counts as a reply are
-those of the gateway (`gateway.drivers._modbus_frames`).
+What is asked is the tool's choice; Modbus frames are made by `ask`, which knows the four reading functions only.
+
+A port is opened for this process alone; its setting changes in place, but for the number of bits. Framing and what
+counts as a reply are those of the gateway (`gateway.drivers._modbus_frames`).
 """
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -28,13 +33,14 @@ class Setting:
     baud: int
     parity: Literal["none", "even", "odd"] = "none"
     stop_bits: Literal[1, 2] = 1
+    data_bits: Literal[7, 8] = 8
 
     def __str__(self) -> str:
-        return f"{self.baud} 8{self.parity[0].upper()}{self.stop_bits}"
+        return f"{self.baud} {self.data_bits}{self.parity[0].upper()}{self.stop_bits}"
 
     @property
     def char_s(self) -> float:
-        return (9 + self.stop_bits + (self.parity != "none")) / self.baud
+        return (1 + self.data_bits + self.stop_bits + (self.parity != "none")) / self.baud
 
 
 class Probe(Protocol):
@@ -57,10 +63,18 @@ class SerialProbe:
         self.setting: Setting | None = None
         self.heard = b""
         """All that came after the last request."""
+        self._port = port
         self._serial = serial.Serial(port, timeout=0, write_timeout=2, exclusive=True)
 
     def use(self, setting: Setting) -> None:
         """Sets the line; what was on its way is dropped."""
+        if setting.data_bits != self._serial.bytesize:
+            # In place the settings go over one by one, and some ports refuse a number of bits by itself.
+            self._serial.close()
+            self._serial = serial.Serial(
+                self._port, setting.baud, setting.data_bits, setting.parity[0].upper(), setting.stop_bits,
+                timeout=0, write_timeout=2, exclusive=True,
+            )  # fmt: skip
         line: Any = self._serial
         line.apply_settings(
             {"baudrate": setting.baud, "parity": setting.parity[0].upper(), "stopbits": setting.stop_bits}
@@ -81,21 +95,53 @@ class SerialProbe:
     def _hear(self, asked: Ask, first_s: float, quiet_s: float) -> bytes:
         heard, until_s = b"", time.monotonic() + first_s
         while (left_s := until_s - time.monotonic()) > 0:
-            self._serial.timeout = min(left_s, 0.05)
-            if more := self._serial.read(max(1, self._serial.in_waiting)):
+            if more := self._read(min(left_s, 0.05)):
                 heard += more
-                if has_reply(heard, asked) and is_long_enough(heard, asked):
+                quiet_at_s = time.monotonic() + quiet_s
+                if not has_reply(heard, asked):
+                    until_s = max(until_s, quiet_at_s)
+                elif is_long_enough(heard, asked):
                     break
-                until_s = max(until_s, time.monotonic() + quiet_s)
+                else:
+                    until_s = quiet_at_s  # a refusal is shorter than what was asked for
         return heard
 
     def listen(self, seconds: float) -> bytes:
         """What is said on the line without being asked."""
         heard, until_s = b"", time.monotonic() + seconds
         while (left_s := until_s - time.monotonic()) > 0:
-            self._serial.timeout = min(left_s, 0.1)
-            heard += self._serial.read(max(1, self._serial.in_waiting))
+            heard += self._read(min(left_s, 0.1))
         return heard
+
+    def _read(self, within_s: float) -> bytes:
+        fd = self._serial.fileno()
+        if not select.select([fd], [], [], within_s)[0]:
+            return b""
+        if not (data := os.read(fd, 4096)):
+            raise OSError(f"{self._port} is gone")
+        return data
+
+    def talk(self, command: bytes, until_s: float) -> bytes:
+        """A line's command and all that came: until its end or `until_s`, and longer while characters come."""
+        assert self.setting is not None
+        self._serial.reset_input_buffer()
+        self._serial.write(command)
+        heard = b""
+        while (left_s := until_s - time.monotonic()) > 0:
+            if more := self._read(min(left_s, 0.05)):
+                heard += more
+                if b"\n" in heard:
+                    break
+                until_s = max(until_s, time.monotonic() + max(DAMAGED_S, 4 * self.setting.char_s))
+        return heard
+
+    def send_break(self, spacing_s: float, marking_s: float) -> None:
+        """Holds the line in the spacing state, then in the marking one; a port that cannot is left as it is."""
+        with suppress(OSError):
+            self._serial.break_condition = True
+            time.sleep(spacing_s)
+            self._serial.break_condition = False
+        time.sleep(marking_s)
 
     def close(self) -> None:
         self._serial.close()

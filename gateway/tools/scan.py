@@ -1,4 +1,4 @@
-"""Finds what is on a bus. It only ever reads (functions 01-04).
+"""Finds what is on a bus. It only ever reads: Modbus functions 01-04, and who is there of SDI-12.
 
 Likely settings come first (what most instruments are shipped with), and within one the likely addresses: those that
 profiles are shipped with, then 1-16, then the rest. An instrument is recognised as soon as it answers, so that
@@ -12,12 +12,15 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gateway.drivers._modbus_frames import Reply, ask
 from gateway.interpret import every_read
 from gateway.plan import Read
+from gateway.sdi12 import Sdi12Profile
 from gateway.tools.probe import Probe, SerialProbe, Setting
 from gateway.tools.recognise import Fit, Signature, fit, looked_again, recognise
+from gateway.tools.sdi12_scan import ADDRESSES, FIRST_S, SETTING, Line, Sdi12Sweep, Sensor
 from gateway.tools.verdict import verdict
 
 LIKELY: tuple[Setting, ...] = (
@@ -40,6 +43,8 @@ RARE: tuple[Setting, ...] = (
     Setting(19200, "none", 2),
 )
 QUICK_S, FULL_S = 90.0, 1500.0
+SDI12_S = 35.0
+"""What SDI-12 may take beside the budget."""
 LISTEN_S = 1.3
 AGAIN_S = 2.0
 """A second look at what is not sure comes so long after the first."""
@@ -72,6 +77,7 @@ class Outcome:
 
     found: list[Found] = field(default_factory=list)
     talkers: list[Talker] = field(default_factory=list)
+    sdi12: Line = field(default_factory=Line)
     noisy: list[Setting] = field(default_factory=list)
     """Settings at which bytes came that were no reply: something talks there in another way."""
     untried: list[str] = field(default_factory=list)
@@ -86,6 +92,12 @@ class Plan:
     settings: tuple[Setting, ...] = LIKELY
     budget_s: float = QUICK_S
     is_full: bool = False
+    unit_ids: tuple[int, ...] = ()
+    """Only these, when any are given."""
+    sdi12: Literal["also", "only", "no"] = "also"
+    again_s: float = AGAIN_S
+    sdi12_first_s: float = FIRST_S
+    sdi12_addresses: str = ADDRESSES
 
 
 class Sweep:
@@ -96,10 +108,12 @@ class Sweep:
         probe: Probe,
         signatures: Sequence[Signature],
         plan: Plan,
-        progress: Callable[[Setting | None, int, Outcome], None],
-        on_found: Callable[[Found], None],
+        progress: Callable[[Setting | None, int | str, Outcome], None],
+        on_found: Callable[[Found | Sensor], None],
+        sdi12_profiles: Sequence[tuple[str, Sdi12Profile]] = (),
     ) -> None:
         self._probe, self._signatures, self._plan = probe, signatures, plan
+        self._sdi12_profiles = sdi12_profiles
         self._progress, self._on_found = progress, on_found
         self._until_s = time.monotonic() + plan.budget_s
         self._shipped: dict[int, list[Read]] = {}
@@ -111,14 +125,35 @@ class Sweep:
     def run(self) -> Outcome:
         """Until everything of the plan is tried, the budget is over, or Ctrl-C; what was found stays."""
         try:
-            if isinstance(self._probe, SerialProbe):
-                self._sweep_settings(self._probe)
-            else:
+            if not isinstance(self._probe, SerialProbe):
                 self._sweep_ids(self._likely_ids())
                 self._sweep_ids(self._other_ids())
+            else:
+                if self._plan.sdi12 != "only":
+                    self._sweep_settings(self._probe)
+                # Last, and only where nothing speaks Modbus: its commands are noise to whoever does.
+                if self._plan.sdi12 != "no" and not self.outcome.found and not self.outcome.talkers:
+                    self._sweep_sdi12(self._probe)
         except KeyboardInterrupt:
             self.outcome.stopped = True
         return self.outcome
+
+    def _sweep_sdi12(self, probe: SerialProbe) -> None:
+        self._until_s = max(self._until_s, time.monotonic() + SDI12_S)
+
+        def goes_on(address: str) -> bool:
+            if self._is_over():
+                self.outcome.untried.append(f"SDI-12: {address} …")
+                return False
+            self._progress(SETTING, address, self.outcome)
+            return True
+
+        how = (self._plan.sdi12_first_s, self._plan.sdi12_addresses)
+        it = Sdi12Sweep(probe, self._sdi12_profiles, goes_on, self._on_found, *how)
+        self.outcome.sdi12 = it.line
+        if it.anybody() or self._plan.sdi12 == "only":
+            it.sweep()
+        self.outcome.asked += it.asked
 
     def _sweep_settings(self, probe: SerialProbe) -> None:
         for setting in self._plan.settings:
@@ -147,11 +182,15 @@ class Sweep:
         return time.monotonic() > self._until_s
 
     def _likely_ids(self) -> list[int]:
+        if self._plan.unit_ids:
+            return list(self._plan.unit_ids)
         return sorted(self._shipped, key=lambda i: (-len(self._shipped[i]), i)) + [
             i for i in range(1, 17) if i not in self._shipped
         ]
 
     def _other_ids(self) -> list[int]:
+        if self._plan.unit_ids:
+            return []
         likely = set(self._likely_ids())
         last = 247 if self._plan.is_full else 64
         return [i for i in range(1, last + 1) if i not in likely]
@@ -206,7 +245,7 @@ class Sweep:
         if said is None or said.how == "sure" or self._is_over():
             return fits
         # What cannot be told apart at one look may be at two: a register that leaps is no soil temperature.
-        time.sleep(max(0.0, began_s + AGAIN_S - time.monotonic()))
+        time.sleep(max(0.0, began_s + self._plan.again_s - time.monotonic()))
         again = _Memory(lambda read: self._ask(unit_id, read, patient=True))
         named = {f.signature.name for f in fits[:AGAIN_OF]}
         fits = [

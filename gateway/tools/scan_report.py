@@ -5,38 +5,57 @@ from __future__ import annotations
 import errno
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from gateway.decode import Text
 from gateway.drivers import drivers
 from gateway.profile import ProfileShelf
 from gateway.registers import ModbusProfile
+from gateway.sdi12 import Sdi12Profile
 from gateway.tools.gateway_file import render, stable_name
 from gateway.tools.language import Say
 from gateway.tools.probe import Probe, SerialProbe, Setting, TcpProbe
 from gateway.tools.recognise import Fit, Signature, signature
 from gateway.tools.scan import FULL_S, LIKELY, QUICK_S, RARE, Found, Outcome, Plan, Sweep
+from gateway.tools.sdi12_scan import Sensor
 from gateway.tools.verdict import verdict
 from makiba.settings import configs_dir
 
 
 def signatures(profiles: Path | None) -> list[Signature]:
     """Every Modbus profile at hand that can be recognised."""
-    folders = [configs_dir() / "devices", *([profiles] if profiles else [])]
-    shelf = ProfileShelf(folders, {d.family: d.profile_model for d in drivers().values()})
+    shelf = _shelf(profiles)
     loaded = (shelf.get(name) for name in shelf.names())
     made = (signature(p.name, p.profile) for p in loaded if isinstance(p.profile, ModbusProfile))
     return [s for s in made if s is not None]
 
 
-def plan_for(full: bool, seconds: float | None, bauds: list[int]) -> Plan:
-    """How far to go. `bauds` narrows the settings."""
+def sdi12_profiles(profiles: Path | None) -> list[tuple[str, Sdi12Profile]]:
+    """Every SDI-12 profile at hand, by name."""
+    shelf = _shelf(profiles)
+    loaded = (shelf.get(name) for name in shelf.names())
+    return [(p.name, p.profile) for p in loaded if isinstance(p.profile, Sdi12Profile)]
+
+
+def _shelf(profiles: Path | None) -> ProfileShelf:
+    folders = [configs_dir() / "devices", *([profiles] if profiles else [])]
+    return ProfileShelf(folders, {d.family: d.profile_model for d in drivers().values()})
+
+
+def plan_for(
+    full: bool, seconds: float | None, bauds: Sequence[int], unit_ids: Sequence[int], sdi12: bool | None
+) -> Plan:
+    """How far to go. `bauds` and `unit_ids` narrow the sweep; `sdi12` is only (True), not (False), or also."""
     settings = (*LIKELY, *RARE) if full else LIKELY
     if bauds:
         settings = tuple(s for s in (*LIKELY, *RARE) if s.baud in bauds) or tuple(Setting(b) for b in bauds)
-    return Plan(settings, seconds or (FULL_S if full else QUICK_S), full)
+    if sdi12 is None:
+        way: Literal["also", "only", "no"] = "no" if bauds or unit_ids else "also"
+    else:
+        way = "only" if sdi12 else "no"
+    return Plan(settings, seconds or (FULL_S if full else QUICK_S), full, tuple(unit_ids), way)
 
 
 def open_probe(port: str | None, tcp: str | None, say: Say) -> Probe:
@@ -101,12 +120,13 @@ class Teller:
         self._said: Setting | str | None = ""
         self._at_s = 0.0
 
-    def progress(self, setting: Setting | None, unit_id: int, outcome: Outcome) -> None:
+    def progress(self, setting: Setting | None, unit_id: int | str, outcome: Outcome) -> None:
         now_s = time.monotonic()
         name = str(setting or "TCP")
         if self._is_terminal and (now_s - self._at_s > 0.1 or name != self._said):
             self._at_s = now_s
-            found = self._say(f"発見 {len(outcome.found)}", f"found {len(outcome.found)}")
+            count = len(outcome.found) + len(outcome.sdi12.sensors)
+            found = self._say(f"発見 {count}", f"found {count}")
             self._out.write(f"\r\033[K{name}  id {unit_id}  {found}  (Ctrl-C: {self._say('終わる', 'stop')})")
             self._out.flush()
         elif not self._is_terminal and name != self._said:
@@ -159,6 +179,20 @@ def found_lines(found: Found, say: Say) -> Iterator[str]:
         yield "   " + say("値の 表は 未確認。別の 計器と くらべる", "unverified map: compare with another instrument")
 
 
+def sensor_lines(sensor: Sensor, say: Say) -> Iterator[str]:
+    """One SDI-12 sensor."""
+    yield f"SDI-12  {say('番号', 'address')} {sensor.address}  {', '.join(sensor.profiles)}".rstrip()
+    if sensor.identity is None:
+        told = say("答えが 読めません。線と 番号の 重なり", "its answer cannot be read: wiring, or one address twice")
+        yield f"   {told}"
+        return
+    it = sensor.identity
+    yield f"   {it.vendor} {it.model} {it.firmware} {it.serial}".rstrip()
+    if not sensor.profiles:
+        told = say("プロファイルが ありません。説明書から 作る", "no profile names it; write one from its manual")
+        yield f"   {told}"
+
+
 def _name(fit: Fit, say: Say) -> str:
     names = fit.signature.profile.names
     return names.ja if say.language == "ja" else names.en
@@ -187,11 +221,12 @@ def summary(outcome: Outcome, say: Say) -> Iterator[str]:
         yield f"NMEA {talker.setting}: {told}"
     if outcome.stopped:
         yield say("止めました。見つけた ものは 残します。", "Stopped; what was found is kept.")
-    yield say(f"{len(outcome.found)} 台 見つけました。", f"{len(outcome.found)} instruments found.")
+    count = len(outcome.found) + len(outcome.sdi12.sensors)
+    yield say(f"{count} 台 見つけました。", f"{count} instruments found.")
     if outcome.untried:
         yield say("時間切れで 試していない: ", "Out of time; not tried: ") + ", ".join(outcome.untried)
         yield "   " + say("--full か --seconds で つづけられます", "use --full or --seconds to go on")
-    if not outcome.found and not outcome.talkers:
+    if not count and not outcome.talkers:
         if outcome.noisy:
             told = ", ".join(str(s) for s in outcome.noisy)
             yield say(f"読めない 信号が あります ({told})", f"Something is there that cannot be read ({told})")
@@ -213,19 +248,20 @@ def scan(
     probe = open_probe(port, tcp, say)
     teller = Teller(say)
 
-    def tell(found: Found) -> None:
+    def tell(found: Found | Sensor) -> None:
         teller.clear()
-        out.write("".join(f"{line}\n" for line in found_lines(found, say)))
+        lines = found_lines(found, say) if isinstance(found, Found) else sensor_lines(found, say)
+        out.write("".join(f"{line}\n" for line in lines))
         out.flush()
 
     try:
-        outcome = Sweep(probe, known, plan, teller.progress, tell).run()
+        outcome = Sweep(probe, known, plan, teller.progress, tell, sdi12_profiles(profiles)).run()
     finally:
         teller.clear()
         probe.close()
     out.write("".join(f"{line}\n" for line in summary(outcome, say)))
     where = stable_name(port) if port else f"tcp:{tcp if ':' in str(tcp) else f'{tcp}:502'}"
-    text = render(outcome, where, gateway=gateway, site=site, every=every, say=say)
+    text = render(outcome, where, gateway=gateway, site=site, every=every, profiles=profiles, say=say)
     if output and text:
         output.write_text(text, encoding="utf-8")
         out.write(
@@ -233,4 +269,4 @@ def scan(
         )
     elif text:
         out.write(f"\n{text}")
-    return bool(outcome.found or outcome.talkers)
+    return bool(outcome.found or outcome.talkers or outcome.sdi12.sensors)

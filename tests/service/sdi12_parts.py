@@ -80,7 +80,7 @@ class SensorBus:
             self._command(command.decode("ascii"))
 
     def _command(self, command: str) -> None:
-        sensor = self.sensors.get(command[0])
+        sensor = self.sensors.get(command[:1])
         now = self._loop.time()
         if now < self._held_until:
             self.broken_rules.append(f"{command}! while an M measurement held the bus")
@@ -95,7 +95,7 @@ class SensorBus:
         sensor.asked.append(command[1:])
         reply = self._answer(sensor, command[1:], now)
         if reply:
-            late_s = sensor.late_s if command[1] == "D" else 0.0
+            late_s = sensor.late_s if command[1:2] == "D" else 0.0
             self._loop.call_later(late_s, self.say, sensor.spoil(reply + b"\r\n"))
 
     def _ready_at(self, sensor: Sensor) -> float:
@@ -103,6 +103,8 @@ class SensorBus:
 
     def _answer(self, sensor: Sensor, verb: str, now: float) -> bytes:
         a = sensor.address.encode()
+        if verb == "":
+            return a
         if verb == "I":
             return a + b"13MAKIBA  SOIL  1001234"
         if verb[0] in "MC":

@@ -13,8 +13,14 @@ import pytest
 from gateway.drivers import drivers
 from gateway.site import load_gateway
 from gateway.tools.gateway_file import stable_name
+from gateway.tools.probe import SerialProbe, Setting
+from gateway.tools.scan import Plan, Sweep
+from gateway.tools.scan_report import signatures
+from gateway.tools.verdict import verdict
+from tests.emulated import Emulated, good_cases
 from tests.parts import ROOT, Process, wait_until
 from tests.service.scan_parts import Bus
+from tests.unit.test_gateway_modbus_cases import Case
 
 FIVE = {
     1: ("xy-md02", {"input": [(1, [0xFF33, 875])]}),
@@ -65,6 +71,37 @@ def test_five_instruments_on_one_bus_make_a_file_that_is_accepted(bus: Bus, tmp_
     assert found.options.baud == 4800
     by_unit = {d.options.unit_id: d.profile_name for d in found.devices}
     assert by_unit == {unit_id: name for unit_id, (name, _) in FIVE.items()}, done.stdout
+
+
+def test_every_profile_emulated_by_another_stack_is_named_or_left_to_choose(tmp_path: Path) -> None:
+    """36 instruments on one wire, modbus-tk behind it: none is named wrongly, and no write ever goes out."""
+    known = {s.name: s for s in signatures(None)}
+    first: dict[str, Case] = {}
+    for name, _, case in good_cases(list(known)):
+        first.setdefault(name, case)
+    at = dict(enumerate(first, 40))
+    wire = Bus()
+    for unit_id, name in at.items():
+        words = Emulated(known[name], first[name], "strict", unit_id).words
+        blocks: dict[str, list[tuple[int, list[int]]]] = {}
+        for (table, address), word in sorted(words.items()):
+            run = blocks.setdefault(table, [])
+            if run and run[-1][0] + len(run[-1][1]) == address:
+                run[-1][1].append(word)
+            else:
+                run.append((address, [word]))
+        wire.add(unit_id, 19200, blocks)
+    plan = Plan((Setting(19200),), 60, unit_ids=tuple(at), sdi12="no", again_s=0.05)
+    with wire:
+        probe = SerialProbe(wire.port)
+        outcome = Sweep(probe, list(known.values()), plan, lambda *_: None, lambda _: None).run()
+        probe.close()
+    assert {data[1] for _, data in wire.asked} <= {1, 2, 3, 4}
+    assert {f.unit_id for f in outcome.found} == set(at)
+    said = {at[f.unit_id]: verdict(f.fits) for f in outcome.found}
+    assert all(v is not None and name in [f.signature.name for f in v.named] for name, v in said.items()), said
+    alone = [name for name, v in said.items() if v is not None and v.how != "group"]
+    assert len(alone) >= 30, alone
 
 
 def test_stopping_keeps_what_was_found(bus: Bus, tmp_path: Path) -> None:
