@@ -12,8 +12,11 @@ import json
 import re
 import shutil
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tests.parts import Process, free_port, listens, wait_until
@@ -34,6 +37,7 @@ wal-dir = "{folder}/wal"
 index-version = "inmem"
 query-log-enabled = false
 trace-logging-enabled = false
+{data}
 [coordinator]
 [retention]
 [shard-precreation]
@@ -44,20 +48,28 @@ bind-address = "127.0.0.1:{port}"
 log-enabled = false
 flux-enabled = false
 auth-enabled = {auth}
+{http}
 [logging]
 level = "warn"
 """
 
 
 class Influxd:
-    """InfluxDB 1.6 with its data in `folder`, on a free port that it keeps when it is started again."""
+    """InfluxDB 1.6 with its data in `folder`, on a free port that it keeps when it is started again.
 
-    def __init__(self, folder: Path, *, auth: bool = False) -> None:
+    `data` and `http` are lines of those sections of its configuration.
+    """
+
+    def __init__(self, folder: Path, *, auth: bool = False, data: str = "", http: str = "") -> None:
         assert INFLUXD, NO_INFLUXD
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "influxdb.conf"
-        config.write_text(_CONFIG.format(folder=folder, port=self.port, rpc=free_port(), auth=str(auth).lower()))
+        config.write_text(
+            _CONFIG.format(
+                folder=folder, port=self.port, rpc=free_port(), auth=str(auth).lower(), data=data, http=http
+            )
+        )
         self.process = Process([INFLUXD, "-config", str(config)], log=folder / "influxd.log")
 
     @property
@@ -75,11 +87,114 @@ class Influxd:
     def kill(self) -> None:
         self.process.kill()
 
+    def ask(self, statement: str, **asked: str) -> dict[str, Any]:
+        """What the server answers to InfluxQL, as another program would ask."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("POST", f"/query?{urlencode({'q': statement, 'epoch': 'ms', 'db': 'makiba', **asked})}")
+        answer = connection.getresponse()
+        data: dict[str, Any] = json.loads(answer.read())
+        connection.close()
+        return data
+
+    def put(self, lines: str, database: str = "makiba") -> None:
+        """Writes line protocol, times in ms, as another program would."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("POST", f"/write?db={database}&precision=ms", lines.encode())
+        answer = connection.getresponse()
+        assert answer.status == 204, answer.read()
+        connection.close()
+
     def __enter__(self) -> Influxd:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What the faulty door does with a request instead of passing it on.
+
+    `status` 0: the connection is closed without an answer, `after` the request was passed on. `stall`: no answer
+    ever. `cut`: the true answer, but only so many bytes of it.
+    """
+
+    status: int = 0
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    after: bool = False
+    stall: bool = False
+    cut: int | None = None
+
+
+class FaultyDoor:
+    """Passes on to `port` what `fault` has nothing against; `seen` are paths and bodies of all requests."""
+
+    def __init__(self, port: int) -> None:
+        self.fault: Callable[[str, bytes], Fault | None] = lambda path, body: None
+        self.seen: list[tuple[str, bytes]] = []
+        self.closing = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _faulty(self, port))
+        self.port: int = self._server.server_port
+
+    def base(self, name: str = "makiba") -> str:
+        return f"http://127.0.0.1:{self.port}/{name}"
+
+    def __enter__(self) -> FaultyDoor:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _faulty(door: FaultyDoor, port: int) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            door.seen.append((self.path, body))
+            fault = door.fault(self.path, body)
+            if fault and fault.stall:
+                door.closing.wait(30)
+            if fault and fault.status:
+                self._say(fault.status, fault.body, {"Content-Type": "text/html", **fault.headers})
+                return
+            if fault and not fault.after and fault.cut is None:
+                self.close_connection = True
+                return
+            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            kept = {key: value for key, value in self.headers.items() if key.lower() not in ("host", "connection")}
+            upstream.request("POST", self.path, body, kept)
+            answer = upstream.getresponse()
+            data = answer.read()
+            upstream.close()
+            if fault:
+                self.close_connection = True
+                if fault.cut is not None:
+                    self._say(answer.status, data, {}, data[: fault.cut])
+                return
+            kept = {key: value for key, value in answer.getheaders() if key in ("Content-Type", "Retry-After")}
+            self._say(answer.status, data, kept)
+
+        def _say(self, status: int, data: bytes, headers: dict[str, str], sent: bytes | None = None) -> None:
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            if status != 204:
+                self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if status != 204:
+                self.wfile.write(data if sent is None else sent)
+
+    return Handler
 
 
 ORG = "farm"
