@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any
 from gateway.driver import Bus
 from gateway.outputs import CoilOptions, OutputOptions
 from gateway.record import OK, Recorder
-from gateway.safety import Key, LocalJudge
+from gateway.safety import Key, LocalJudge, Path_
 from gateway.site import Gateway
 from makiba.reading import Reading
 
@@ -34,6 +34,7 @@ log = logging.getLogger("makiba.gateway.safety")
 TICK_S = 0.5
 RETRY_S = 1.0
 STOP_S = 2.0
+NO_LIBRARY = "gpio needs gpiozero, which is not installed here: apt install python3-gpiozero python3-lgpio"
 Switch = Callable[[bool], Awaitable[str]]
 """Energises or lets go; `ok` or the word of a state."""
 
@@ -166,12 +167,30 @@ class Safety:
             log.warning("safety: reset by hand; still there: %s", self.judge.raised or "nothing")
 
 
+def missing(gateway: Gateway) -> Iterator[tuple[Path_, str]]:
+    """What this machine lacks for the outputs of a file, with paths in the file. No pin is touched."""
+    pins = [name for name, output in gateway.outputs.items() if output.gpio is not None]
+    if pins:
+        try:
+            import_module("gpiozero")
+        except ModuleNotFoundError:
+            yield from ((("outputs", name, "gpio"), NO_LIBRARY) for name in pins)
+
+
 async def let_go(gateway: Gateway) -> dict[str, str]:
     """Lets go, without a gateway that runs, of what is held while all is well; the state of each such output."""
     done: dict[str, str] = {}
     for name, output in gateway.outputs.items():
-        if output.modbus is None or output.fail_safe != "energised-when-ok":
-            continue  # a pin falls by itself when its process is gone
+        if output.fail_safe != "energised-when-ok":
+            continue
+        if output.gpio is not None:
+            # The kernel may have kept the level that the dead process left.
+            try:
+                done[name] = await _pin(name, output)(False)
+            except OutputMissing as error:
+                done[name] = str(error)
+            continue
+        assert output.modbus is not None
         from gateway.drivers._modbus_line import ModbusLine
 
         coil = output.modbus
@@ -193,8 +212,7 @@ def _now_ms() -> int:
 def _switch(name: str, options: OutputOptions, buses: Sequence[Bus]) -> Switch:
     if options.modbus:
         return _coil(options.modbus, next(bus for bus in buses if bus.name == options.modbus.bus))
-    assert options.gpio is not None
-    return _pin(name, options.gpio)
+    return _pin(name, options)
 
 
 def _coil(coil: CoilOptions, bus: Bus) -> Switch:
@@ -207,15 +225,17 @@ def _coil(coil: CoilOptions, bus: Bus) -> Switch:
     return switch
 
 
-def _pin(name: str, number: int) -> Switch:
+def _pin(name: str, options: OutputOptions) -> Switch:
+    """Takes the pin, let go from the first moment on: whatever is not known to be well is an alarm."""
     try:
-        device = import_module("gpiozero").OutputDevice(number, initial_value=False)
+        library = import_module("gpiozero")
     except ModuleNotFoundError:
-        raise OutputMissing(
-            f"outputs.{name}: gpio needs gpiozero, which is not installed: apt install python3-gpiozero python3-lgpio"
-        ) from None
+        raise OutputMissing(f"outputs.{name}: {NO_LIBRARY}") from None
+    try:
+        device = library.OutputDevice(options.gpio, active_high=options.active == "high", initial_value=False)
     except Exception as error:  # gpiozero has its own tree of errors, and its pin factories raise others
-        raise OutputMissing(f"outputs.{name}: pin {number} cannot be had: {error}") from None
+        what = f"outputs.{name}: pin {options.gpio} cannot be had: {error}"
+        raise OutputMissing(f"{what} (on a Raspberry Pi: apt install python3-lgpio)") from None
 
     async def switch(on: bool) -> str:
         device.value = on

@@ -6,8 +6,6 @@ Starting is light: what a command needs is imported when it is called.
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,15 +36,9 @@ def run(config: ConfigOption) -> None:
 
     A wrong file stops it before anything is started, with the line of each error and exit code 2.
     """
-    from gateway.service import serve
+    from gateway import process
 
-    gateway = _load(config, with_files=True)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format=f"%(asctime)s %(levelname)s {gateway.site} {gateway.name} %(message)s",
-    )
-    asyncio.run(serve(gateway))
+    process.become(config)
 
 
 @app.command()
@@ -73,7 +65,7 @@ def check(
     except ConfigErrors as errors:
         typer.echo(str(errors), err=True)
         raise typer.Exit(2) from None
-    gateway = _load(file)
+    gateway = _load(file, with_outputs=True)
     typer.echo(f"{file}: gateway {gateway.name} of site {gateway.site}")
     for bus in gateway.buses:
         for line in _budget(bus):
@@ -154,7 +146,7 @@ async def _read_once(bus: Bus, device: Device) -> Explained:
     return await bus.driver.read_once(bus, device)
 
 
-def _load(file: Path, *, with_files: bool = False) -> Gateway:
+def _load(file: Path, *, with_files: bool = False, with_outputs: bool = False) -> Gateway:
     """The gateway file; every error on its own line and exit code 2 when it, or a file it names, is wrong."""
     from gateway.drivers import drivers
     from gateway.site import check_files, load_gateway
@@ -164,10 +156,24 @@ def _load(file: Path, *, with_files: bool = False) -> Gateway:
         gateway = load_gateway(file, drivers())
         if with_files:
             check_files(gateway)
+        if with_files or with_outputs:
+            _check_outputs(gateway)
         return gateway
     except ConfigErrors as errors:
         typer.echo(str(errors), err=True)
         raise typer.Exit(2) from None
+
+
+def _check_outputs(gateway: Gateway) -> None:
+    """`ConfigErrors` when this machine cannot have an output that the file names."""
+    if not gateway.outputs:
+        return
+    from gateway.alarm import missing
+    from makiba.located_yaml import ConfigErrors, load_located
+
+    located = load_located(gateway.file)
+    if problems := [located.problem(path, message) for path, message in missing(gateway)]:
+        raise ConfigErrors(problems)
 
 
 def _budget(bus: Bus) -> list[str]:

@@ -5,6 +5,10 @@
   falls with the supply, and with a relay that drops out when nobody talks to it (set that up at the relay: it is
   written to again every `refresh`).
 - `energised-on-alarm`: the relay is pulled for an alarm. When the gateway is gone it stays as it is.
+
+`active` says which level of a pin energises the relay; many boards with an optocoupler want `low`. When a process
+ends its pins become inputs, or keep their level: that is the kernel's choice, so that the board needs a resistor that
+lets go, and `let-go` runs after a crash.
 """
 
 from __future__ import annotations
@@ -33,6 +37,9 @@ class OutputOptions(Strict):
 
     modbus: CoilOptions | None = None
     gpio: int | None = Field(default=None, ge=0, le=27, description="BCM number of the pin, needs gpiozero")
+    active: Literal["high", "low"] = Field(
+        default="high", description="The level of the pin that energises the relay; only with gpio"
+    )
     fail_safe: Literal["energised-when-ok", "energised-on-alarm"]
     refresh: Duration = Field(default=timedelta(seconds=5), description="How often it is set again")
 
@@ -40,6 +47,8 @@ class OutputOptions(Strict):
     def _one_way(self) -> OutputOptions:
         if (self.modbus is None) == (self.gpio is None):
             raise ValueError("needs exactly one of 'modbus' and 'gpio'")
+        if self.modbus is not None and "active" in self.model_fields_set:
+            raise ValueError("'active' is for 'gpio'; a coil that is on energises its relay")
         if not timedelta(seconds=0.5) <= self.refresh <= timedelta(minutes=5):
             raise ValueError("'refresh' has to lie between 0.5s and 5min")
         return self

@@ -82,12 +82,17 @@ def problems(
 ) -> Iterator[tuple[Path_, str]]:
     """What is wrong with the two sections of a gateway file, with paths in the file."""
     by_name = {bus.name: bus for bus in buses}
+    taken: dict[object, str] = {}
     for name, options in outputs.items():
         if options.modbus and options.modbus.bus not in by_name:
             hint = nearest(options.modbus.bus, by_name) or f"; there are {', '.join(by_name)}"
             yield ("outputs", name, "modbus", "bus"), f"no bus {options.modbus.bus!r}{hint}"
         elif options.modbus and by_name[options.modbus.bus].driver.family != "modbus":
             yield ("outputs", name, "modbus", "bus"), f"{options.modbus.bus!r} is no Modbus bus"
+        way = options.modbus or options.gpio
+        if way in taken:
+            yield ("outputs", name), f"{taken[way]!r} has this {'coil' if options.modbus else 'pin'} already"
+        taken.setdefault(way, name)
         if not any(name in used for used in safety.values()):
             yield ("outputs", name), f"no rule under 'safety' sounds it; {name!r} would never do anything"
     life = {name for name, rule in rules.items() if rule.life_safety}
