@@ -4,9 +4,10 @@ Guarantee: an `Outcome` exists only for what is committed. Each reading of its p
 record is a dead letter with its reason; only then it carries an answer. When the store or the registry is down
 `take` raises, nothing may be answered, and the same packs are given again: that stores nothing twice.
 
-Not answered, so that the gateway keeps what it has: a pack of a gateway that no farm knows yet (`held`), and a
-pack without a batch id (a dead letter). A pack that cannot be read at all is one dead letter, index 0, and is
-answered, since it will not get better by coming again.
+Not answered, so that the gateway keeps what it has: a pack of a gateway that no farm knows yet (`held`), one of a
+gateway whose packs have cost too much lately (`put_off`, where `fair` is asked for), and a pack without a batch id (a
+dead letter). A pack that cannot be read at all is one dead letter, index 0, and is answered, since it will not get
+better by coming again.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from collectors.judge import Judged, Outcome, Owner, Pack, judge, letters_of, outcome_of, without
+from collectors.judge import MAX_LETTERS, Judged, Outcome, Owner, Pack, judge, letters_of, outcome_of, without
 from collectors.registry import Registry, dead_letters, sites
 from collectors.registry.dead_letters import Letter, clean
 from collectors.registry.viewer import Service
 from collectors.said import Reported, first_problem
-from collectors.senders import Senders
+from collectors.senders import Sender, Senders
 from collectors.store import ReadingsRejected, Store
 from makiba.reading import Columns, Reading, Series
 from makiba.senml import encode_json
@@ -32,6 +33,9 @@ __all__ = ["Ingest", "Outcome", "Owner", "Pack", "feed_of"]
 
 COMMIT_READINGS: Final = 20_000
 """A commit takes no further pack once it has so many: its time and memory are bounded."""
+FORGET_S: Final = 3600.0
+LETTER_S: Final = 20e-6
+"""What a dead letter costs the registry, about."""
 
 _COLLECTOR: Final = Service("collector")
 
@@ -45,11 +49,19 @@ class Ingest:
     """Takes packs and gateways' words into a store and a registry. One thread uses it."""
 
     def __init__(
-        self, registry: Registry, store: Store, *, monotonic_s: Callable[[], float] = time.monotonic
+        self,
+        registry: Registry,
+        store: Store,
+        *,
+        fair: bool = False,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`fair`: whoever sends what costs much waits, so that others do not."""
         self._registry = registry
         self._store = store
         self._senders = Senders(registry, monotonic_s=monotonic_s)
+        self._fair = fair
+        self._forget_s = 0.0
 
     def take(self, packs: Sequence[Pack]) -> list[Outcome]:
         """Commits `packs` and says what became of each, in order.
@@ -67,10 +79,12 @@ class Ingest:
         senders = self._senders.of({pack.gateway for pack in packs})
         columns = Columns()
         judged: list[Judged] = []
+        refused = 0
         for pack in packs:
-            sender = senders[pack.gateway]
-            judged.append(judge(pack, sender.owner, columns, sender.names))
-            if len(columns.times_ms) >= COMMIT_READINGS:
+            one = self._judge(pack, senders[pack.gateway], columns)
+            judged.append(one)
+            refused += len(one.refused)
+            if len(columns.times_ms) + refused >= COMMIT_READINGS:
                 break
         if columns.times_ms:
             try:
@@ -79,12 +93,23 @@ class Ingest:
                 rejected = dict(error.rejected)
                 judged = [without(one, rejected) for one in judged]
         letters = [letter for one in judged if one.refused for letter in letters_of(one)]
-        if letters:
-            with self._registry.write() as session:
-                dead_letters.add(session, _COLLECTOR, letters)
-        self._senders.trim()
         now_ms = time.time_ns() // 1_000_000
+        if letters:
+            self._keep(letters, now_ms)
+        self._senders.trim()
         return [outcome_of(one, now_ms) for one in judged]
+
+    def _judge(self, pack: Pack, sender: Sender, columns: Columns) -> Judged:
+        now_s = self._senders.now_s()
+        if self._fair and sender.owes_too_much(now_s):
+            at = len(columns)
+            return Judged(pack, True, columns, at, at, put_off=True)
+        began_s = time.perf_counter()
+        one = judge(pack, sender.owner, columns, sender.names)
+        if one.plain is None and not one.held:
+            letters_s = LETTER_S * min(len(one.refused), MAX_LETTERS)
+            sender.charge(time.perf_counter() - began_s + letters_s, now_s)
+        return one
 
     def take_status(self, gateway: str, payload: bytes, received_ms: int) -> list[Reading]:
         """Notes what a gateway, or its will, says about itself; the state readings that were committed by that.
@@ -119,9 +144,17 @@ class Ingest:
         with self._registry.write() as session:
             return sites.record_reported(session, _COLLECTOR, gateway, devices)
 
+    def _keep(self, letters: Sequence[Letter], now_ms: int) -> None:
+        """Keeps `letters`, and once an hour forgets old ones: they grow in number nowhere else."""
+        due = self._senders.now_s() >= self._forget_s
+        with self._registry.write() as session:
+            dead_letters.add(session, _COLLECTOR, letters)
+            if due:
+                dead_letters.forget(session, _COLLECTOR, now_ms)
+        if due:
+            self._forget_s = self._senders.now_s() + FORGET_S
+
     def _refuse(self, gateway: str, payload: bytes, received_ms: int, reason: str) -> None:
         record = payload[: dead_letters.MAX_RECORD_CHARS].decode("utf-8", "replace")
         batch = dead_letters.batch_name(payload)
-        with self._registry.write() as session:
-            letter = Letter(gateway, batch, 0, received_ms, "", reason, record)
-            dead_letters.add(session, _COLLECTOR, [letter])
+        self._keep([Letter(gateway, batch, 0, received_ms, "", reason, record, payload)], received_ms)

@@ -19,6 +19,8 @@ from makiba.reading import Columns, Reading
 from makiba.senml import CONTENT_TYPE_JSON, Refusal, SenmlError, parse, readings_of
 from makiba.wire import Ack, BatchId, RefusedRecord, WireError, is_batch_id, spell_ack, unpack_payload
 
+MAX_LETTERS: Final = 500
+"""Dead letters that one pack makes; more are kept as the pack itself."""
 MAX_NAMED: Final = 200
 """Refused records that an answer names, so that it fits into a packet; the dead letters have all of them."""
 
@@ -49,8 +51,9 @@ class Owner:
 class Judged:
     """A pack taken apart, before anything is stored: its good readings are `columns[start:end]`.
 
-    `places`: the record of each of these readings; None when they stand as they came, one record after the other
-    (`plain`). `records` are what the refusals' indices point into.
+    `places`: the record of each of these readings; None when it was read the quick way (`plain`). `records` are what
+    the refusals' indices point into. `held`: no farm knows its sender. `put_off`: its sender has cost too much
+    lately, nobody looked into it. Neither of the two is answered.
     """
 
     pack: Pack
@@ -63,6 +66,7 @@ class Judged:
     places: Sequence[int] | None = None
     records: Sequence[Any] = ()
     held: bool = False
+    put_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +119,20 @@ def judge(pack: Pack, owner: Owner, columns: Columns, names: Names | None = None
     try:
         data = unpack_payload(pack.payload, pack.content_encoding)
         if pack.content_type == CONTENT_TYPE_JSON:
+            _refuse_swarm(data)
             plain = read_plain(data, names or Names(owner.site), pack.received_ms, columns)
             if plain is not None:
                 return Judged(pack, True, columns, start, start + plain.count, plain=plain)
         return judge_records(pack, owner.site, data, columns)
     except (WireError, SenmlError) as error:
         return Judged(pack, True, columns, start, start, (Refusal(0, "", str(error)),))
+
+
+def _refuse_swarm(data: bytes) -> None:
+    """Before anything is made of it: an empty map is two bytes here and 64 once it is read."""
+    count = data.count(b"{") + data.count(b"[")
+    if count > 3 * MAX_RECORDS:
+        raise SenmlError(f"a pack of {count} maps and arrays; at most {MAX_RECORDS} records")
 
 
 def judge_records(pack: Pack, site: str, data: bytes, columns: Columns) -> Judged:
@@ -196,10 +208,13 @@ def _with_places(judged: Judged) -> Judged:
 
 
 def letters_of(judged: Judged) -> list[Letter]:
-    """A dead letter for each record of `judged` that was refused."""
+    """A dead letter for each record of `judged` that was refused: the first `MAX_LETTERS`, and where there are more,
+    or nothing could be told apart, the whole pack."""
+    if not judged.refused:
+        return []
     pack = judged.pack
     batch = pack.correlation.decode() if judged.has_batch else dead_letters.batch_name(pack.payload)
-    return [
+    letters = [
         Letter(
             gateway=pack.gateway,
             batch=batch,
@@ -209,19 +224,30 @@ def letters_of(judged: Judged) -> list[Letter]:
             reason=refusal.reason,
             record=_spell_record(judged, refusal.index),
         )
-        for refusal in judged.refused
+        for refusal in judged.refused[:MAX_LETTERS]
     ]
+    left_out = len(judged.refused) - len(letters)
+    if left_out:
+        reason = f"{letters[-1].reason}; and {left_out} more records of this pack, which is kept whole"
+        letters[-1] = replace(letters[-1], reason=reason, payload=pack.payload)
+    elif not judged.records:
+        letters[-1] = replace(letters[-1], payload=pack.payload)
+    return letters
 
 
 def _spell_record(judged: Judged, index: int) -> str:
-    if judged.records:
-        return json.dumps(judged.records[index], ensure_ascii=False, default=repr)
-    return judged.pack.payload[: dead_letters.MAX_RECORD_CHARS].decode("utf-8", "replace")
+    if not judged.records:
+        return judged.pack.payload[: dead_letters.MAX_RECORD_CHARS].decode("utf-8", "replace")
+    record = judged.records[index]
+    try:
+        return json.dumps(record, ensure_ascii=False, default=repr)[: dead_letters.MAX_RECORD_CHARS]
+    except (TypeError, ValueError, RecursionError):  # CBOR can say what JSON cannot: a circle, a number of a mile
+        return ", ".join(map(str, list(record)[:20]))[: dead_letters.MAX_RECORD_CHARS]
 
 
 def outcome_of(judged: Judged, now_ms: int) -> Outcome:
     """What to say about `judged` once it is committed."""
-    if not judged.has_batch or judged.held:
+    if not judged.has_batch or judged.held or judged.put_off:
         return Outcome(judged, None)
     count = judged.end - judged.start
     if not judged.refused:

@@ -21,17 +21,36 @@ UNKNOWN_EXPIRES_S: Final = 1.0
 MAX_SENDERS: Final = 20_000
 NAMES_EACH: Final = 5_000
 TRIM_S: Final = 1.0
+SHARE: Final = 0.05
+CREDIT_S: Final = 1.0
+"""A sender whose packs need the general way may use a twentieth of a collector, and one second in advance: some 300
+records a second. Beyond that its packs are not looked into and not answered, so that it sends them again later."""
 
 _COLLECTOR: Final = Service("collector")
 
 
 @dataclass(slots=True)
 class Sender:
-    """What is known about a sender until `until_s` on the monotonic clock."""
+    """What is known about a sender until `until_s` on the monotonic clock, and what it owes: seconds of work on packs
+    that were not plain, forgiven at `SHARE` of the time that passes."""
 
     owner: Owner
     until_s: float
     names: Names
+    owes_s: float = 0.0
+    owed_at_s: float = 0.0
+
+    def owes_too_much(self, now_s: float) -> bool:
+        """Whether its packs have to wait, so that those of others do not."""
+        if self.owes_s:
+            self.owes_s = max(0.0, self.owes_s - SHARE * (now_s - self.owed_at_s))
+            self.owed_at_s = now_s
+        return self.owes_s > CREDIT_S
+
+    def charge(self, work_s: float, now_s: float) -> None:
+        self.owes_too_much(now_s)
+        self.owes_s += work_s
+        self.owed_at_s = now_s
 
 
 class Senders:
@@ -55,6 +74,9 @@ class Senders:
                 found = owners.get(name)
                 self._note(name, Owner(found.site, found.revoked) if found else Owner(None), now_s)
         return {name: known[name] for name in names}
+
+    def now_s(self) -> float:
+        return self._monotonic_s()
 
     def _note(self, name: str, owner: Owner, now_s: float) -> None:
         until_s = now_s + (UNKNOWN_EXPIRES_S if owner.site is None else SITE_EXPIRES_S)

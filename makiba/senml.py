@@ -16,6 +16,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import cbor2
@@ -55,6 +56,11 @@ _SECONDARY: Final[Mapping[str, tuple[str, float, float]]] = {
     "hPa": ("Pa", 100, 0), "mm": ("m", 0.001, 0), "cm": ("m", 0.01, 0), "km": ("m", 1000, 0),
     "km/h": ("m/s", 1 / 3.6, 0),
 }  # fmt: skip
+
+
+MAX_CBOR_BYTES: Final = 512 * 1024
+"""A CBOR pack is at most this long once inflated: a byte of it can become an object of 64 bytes here."""
+_CBOR_DEPTH: Final = 16
 
 
 class SenmlError(ValueError):
@@ -99,9 +105,11 @@ def parse_json(data: bytes | str) -> list[dict[str, Any]]:
 
 def parse_cbor(data: bytes) -> list[dict[str, Any]]:
     """The records of a CBOR pack with text labels; `SenmlError` when it is not one array of maps."""
+    if len(data) > MAX_CBOR_BYTES:
+        raise SenmlError(f"a CBOR pack of {len(data)} bytes, at most {MAX_CBOR_BYTES}")
     stream = io.BytesIO(data)
     try:
-        pack = cbor2.load(stream)
+        pack = cbor2.load(stream, max_depth=_CBOR_DEPTH, semantic_decoders=_NO_TAGS, tag_hook=_refuse_tag)
     except (cbor2.CBORDecodeError, ValueError, RecursionError, OverflowError, MemoryError) as error:
         raise SenmlError(f"not CBOR: {error}") from None
     if stream.read(1):
@@ -116,6 +124,14 @@ def parse_cbor(data: bytes) -> list[dict[str, Any]]:
             record[label] = value
         records.append(record)
     return records
+
+
+def _refuse_tag(*_: Any) -> Any:
+    raise ValueError("tags are not used in SenML, but for decimal fractions")
+
+
+_NO_TAGS: Final = dict.fromkeys((*range(4), *range(5, 64), 100, *range(256, 300), 1004, 43000, 55799), _refuse_tag)
+"""What CBOR has beside SenML's kinds (huge integers, circles, patterns to compile) is for nobody to send here."""
 
 
 def _refuse_constant(name: str) -> float:
@@ -176,7 +192,8 @@ def _base_fields(index: int, item: Mapping[str, Any], base: dict[str, Any]) -> i
         return None
     version = item["bver"]
     if not isinstance(version, int) or isinstance(version, bool) or version not in _KNOWN_VERSIONS:
-        raise SenmlError(f"record {index}: version {version!r} is not known here (10, or 26 with secondary units)")
+        said = version if isinstance(version, (float, bool)) or version in range(1000) else type(version).__name__
+        raise SenmlError(f"record {index}: version {said} is not known here (10, or 26 with secondary units)")
     return version
 
 
@@ -247,7 +264,7 @@ def _value(
 
 
 def _number(given: object) -> float | None:
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
+    if isinstance(given, bool) or not isinstance(given, (int, float, Decimal)):
         return None
     try:
         number = float(given)

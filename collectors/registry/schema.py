@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -162,7 +163,10 @@ class WebSession(Base):
 
 
 class DeadLetter(Base):
-    """A record that was refused, with its reason: nothing vanishes. A resent batch finds its letters here already."""
+    """A record that was refused, with its reason: nothing vanishes. A resent batch finds its letters here already.
+
+    `payload`: the whole pack, as it came, where not even its records could be told apart.
+    """
 
     __tablename__ = "dead_letter"
     id: Mapped[int] = mapped_column(_RowId, primary_key=True, autoincrement=True)
@@ -173,7 +177,22 @@ class DeadLetter(Base):
     name: Mapped[str] = mapped_column(String(300), default="")
     reason: Mapped[str] = mapped_column(Text)
     record: Mapped[str] = mapped_column(Text, default="")
+    payload: Mapped[bytes | None] = mapped_column(LargeBinary, default=None, deferred=True)
     __table_args__ = (Index(None, "gateway_id", "batch", "record_index", unique=True),)
+
+
+class DeadLetterDay(Base):
+    """What was refused of one gateway on one day (UTC, counted from 1970): how many letters are kept, how large they
+    are, and how many records more were refused and are counted only."""
+
+    __tablename__ = "dead_letter_day"
+    gateway_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    day: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    letters: Mapped[int]
+    bytes: Mapped[int]
+    left_out: Mapped[int]
+    last_ms: Mapped[int]
+    last_reason: Mapped[str] = mapped_column(Text)
 
 
 class Alert(Base):
@@ -253,7 +272,10 @@ class SourceBatch(Base):
 
 
 class LoraDevice(Base):
-    """A LoRaWAN device of a farm, and what its frame counter said last. `missing` are frames that never came."""
+    """A LoRaWAN device of a farm, and what its frame counter said last. `missing` are frames that never came.
+
+    `frames_seen` has a bit for each of the frames before `frame`, so that one that comes late or again is known.
+    """
 
     __tablename__ = "lora_device"
     dev_eui: Mapped[str] = mapped_column(String(16), primary_key=True)
@@ -263,6 +285,7 @@ class LoraDevice(Base):
     dev_addr: Mapped[str] = mapped_column(String(8), default="")
     frame: Mapped[int | None]
     frame_id: Mapped[str] = mapped_column(String(64), default="")
+    frames_seen: Mapped[int] = mapped_column(default=0)
     seen_ms: Mapped[int] = mapped_column(default=0)
     frames: Mapped[int] = mapped_column(default=0)
     missing: Mapped[int] = mapped_column(default=0)

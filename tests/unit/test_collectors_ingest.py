@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.judge import MAX_NAMED, Judged, Owner, Pack, letters_of, outcome_of, without
+from collectors.judge import MAX_LETTERS, MAX_NAMED, Judged, Owner, Pack, letters_of, outcome_of, without
 from collectors.judge import judge as judge_into
 from makiba.reading import Columns, Reading, Series
 from makiba.senml import CONTENT_TYPE_CBOR, CONTENT_TYPE_JSON, encode_cbor
@@ -80,7 +80,7 @@ def test_a_wrong_record_is_refused_alone(wrong: dict[str, Any], reason: str) -> 
 def test_a_pack_that_cannot_be_read_is_one_letter_and_is_answered() -> None:
     judged = judge(pack(b"\x00garbage"), OURS)
     (letter,) = letters_of(judged)
-    assert (letter.index, letter.record) == (0, "\x00garbage")
+    assert (letter.index, letter.record, letter.payload) == (0, "\x00garbage", b"\x00garbage")
     ack = outcome_of(judged, NOW).ack
     assert ack
     assert ack.stored == 0
@@ -118,7 +118,7 @@ def test_what_the_store_rejects_is_refused_with_its_reason(wrong: list[dict[str,
     assert without(judged, {0: "not ours"}) is judged
 
 
-def test_an_answer_fits_into_a_packet_and_all_letters_are_kept() -> None:
+def test_an_answer_fits_into_a_packet_and_all_that_was_refused_is_kept() -> None:
     wrong = [{"n": "漢" * 300, "v": 1} for _ in range(5000)]
     judged = judge(pack(cbor2.dumps(wrong), content_type=CONTENT_TYPE_CBOR), OURS)
     assert len(letters_of(judged)) == 1  # too long for one packet altogether
@@ -127,7 +127,10 @@ def test_an_answer_fits_into_a_packet_and_all_letters_are_kept() -> None:
     assert ack
     assert len(ack.refused) == MAX_NAMED
     assert len(ack.to_bytes()) < MAX_PACK_BYTES
-    assert len(letters_of(judged)) == 5000
+    letters = letters_of(judged)
+    assert [letter.index for letter in letters] == list(range(MAX_LETTERS))
+    assert [letter.payload for letter in letters] == [None] * (MAX_LETTERS - 1) + [judged.pack.payload]
+    assert "and 4500 more records of this pack, which is kept whole" in letters[-1].reason
 
 
 _json = st.recursive(
