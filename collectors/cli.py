@@ -28,6 +28,7 @@ from collectors.console import (
     wait_for,
 )
 from collectors.store import Point
+from collectors.store.copy_cli import copy
 from makiba.located_yaml import ConfigErrors, Problem
 from makiba.quantities import catalogue
 from makiba.reading import Series
@@ -38,6 +39,7 @@ log = logging.getLogger("makiba.collect")
 
 collect = typer.Typer(add_completion=False, rich_markup_mode=None)
 store = new_app("Look into the store of readings.")
+store.command("copy")(copy)
 site = new_app("Farms, their gateways, places and devices.")
 
 

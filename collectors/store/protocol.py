@@ -173,7 +173,7 @@ class Store(Protocol):
 
 
 @runtime_checkable
-class Movable(Protocol):
+class Movable(Store, Protocol):
     """What a store offers beyond `Store` so that a farm can be moved to another one, expired readings and all."""
 
     def sites(self) -> list[str]:
