@@ -135,6 +135,7 @@ def site_apply(
     files: Annotated[list[Path], typer.Argument(metavar="SITE.yaml…", help="Site files")],
 ) -> None:
     """Make the registry say what the site files say. Applying one again changes nothing."""
+    from collectors.registry.lora import DeviceTaken
     from collectors.registry.site_file import load_site_file
     from collectors.registry.sites import GatewayTaken, SiteSpec, apply_site
     from makiba.rule import load_rules
@@ -156,8 +157,8 @@ def site_apply(
             with registry.write() as session:
                 for spec in specs:
                     apply_site(session, CONSOLE, spec, time.time_ns() // 1_000_000)
-        except GatewayTaken as error:
-            fail(f"{error}; one gateway sends for one site: take it out of that site's file first")
+        except (GatewayTaken, DeviceTaken) as error:
+            fail(f"{error}; take it out of that site's file first")
         finally:
             registry.close()
     for spec in specs:

@@ -27,6 +27,7 @@ SUMMARIES = {
     "store": "Look into the store of readings",
     "site": "Farms, their gateways, places and devices",
     "source": "Systems that send for a farm over HTTP, and their tokens",
+    "lorawan": "LoRaWAN devices behind ChirpStack",
     "export": "Readings, or windows of them, into a file: CSV, Parquet, SenML",
     "tail": "What comes in just now, line by line",
     "user": "People who may sign in",
@@ -36,7 +37,10 @@ SUMMARIES = {
 
 _EXTRAS = {
     "gateway": "gateway",
-    **dict.fromkeys(("collect", "store", "site", "export", "tail", "source", "lorawan", "weather", "import"), "collector"),
+    **dict.fromkeys(
+        ("collect", "store", "site", "export", "tail", "source", "lorawan", "weather", "import"),
+        "collector",
+    ),
     "watch": "analytics",
     "demo": "demo",
 }

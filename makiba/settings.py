@@ -55,6 +55,20 @@ class Settings(BaseModel):
     ingest_port: _AsInt = Field(
         default=0, ge=0, le=65535, description="Port on which `makiba collect` takes SenML over HTTP; 0: none"
     )
+    lorawan_broker: str = Field(
+        default="", description="ChirpStack's broker: mqtt://HOST:PORT (this machine) or mqtts://USER@HOST:PORT"
+    )
+    lorawan_password: _AsSecret | None = Field(default=None, description="Password at ChirpStack's broker")
+    lorawan_ca: _AsPath | None = Field(default=None, description="CA of ChirpStack's broker; empty: the system's")
+    lorawan_cert: _AsPath | None = Field(default=None, description="Own certificate at ChirpStack's broker")
+    lorawan_key: _AsPath | None = Field(default=None, description="Its key")
+    lorawan_client: str = Field(
+        default="makiba-lorawan", description="Client id at ChirpStack's broker; another one on each collector"
+    )
+    lorawan_application: str = Field(default="+", description="Id of ChirpStack's application; +: all of them")
+    lorawan_profiles: _AsPath | None = Field(
+        default=None, description="Folder of LoRaWAN profiles; default: those that come with Makiba"
+    )
     rules: _AsPath | None = Field(default=None, description="Folder of rules; default: those that come with Makiba")
 
     @property
@@ -72,6 +86,10 @@ class Settings(BaseModel):
     @property
     def rules_dir(self) -> Path:
         return self.rules or configs_dir() / "rules"
+
+    @property
+    def lorawan_profiles_dir(self) -> Path:
+        return self.lorawan_profiles or configs_dir() / "lorawan"
 
     @property
     def address(self) -> str:

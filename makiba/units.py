@@ -26,6 +26,8 @@ _TABLE: Final[tuple[tuple[str, str, Fraction, Fraction], ...]] = tuple(
         ("ppb", "/", "1/1000000000", 0),
         ("mg/kg", "/", "1/1000000", 0),
         ("mg/L", "kg/m3", "1/1000", 0),
+        ("mg/dL", "kg/m3", "1/100", 0),
+        ("dBm", "dBW", 1, -30),
         ("deg", "rad", _DEGREE, 0),
         ("degF", "Cel", "5/9", "-160/9"),
         ("K", "Cel", 1, "-273.15"),

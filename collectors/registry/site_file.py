@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from collectors.registry.lora import LoraSpec
 from collectors.registry.sites import PlacementSpec, PlaceSpec, SiteSpec
+from collectors.registry.weather import WeatherSpec
 from makiba.located_yaml import ConfigErrors, Located, Problem, load_located
 from makiba.reading import SITE_PATTERN, SUBJECT_PATTERN
 from makiba.rule import Rule, check_overrides
@@ -79,6 +81,29 @@ class PlacementEntry(_Strict):
     )
 
 
+class LoraEntry(_Strict):
+    """A LoRaWAN device of the farm. `profile` is the name of a file in `firmware_configs/lorawan`."""
+
+    dev_eui: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{16}$")]
+    subject: Annotated[str, Field(pattern=SUBJECT_PATTERN)]
+    profile: Annotated[str, Field(pattern=_ID)]
+
+
+class WeatherEntry(_Strict):
+    """Which areas and stations of the Japan Meteorological Agency are the farm's.
+
+    The codes stand in https://www.jma.go.jp/bosai/common/const/area.json (offices, class10s, class20s) and
+    https://www.jma.go.jp/bosai/amedas/const/amedastable.json (stations).
+    """
+
+    office: Annotated[str, Field(pattern=r"^[0-9]{6}$", description="Office that forecasts, such as 014030")]
+    area: Annotated[str, Field(pattern=r"^[0-9]{6}$", description="Forecast area (class10), such as 014030")]
+    municipality: Annotated[str, Field(pattern=r"^[0-9]{7}$", description="class20, such as 0163400")] = ""
+    station: Annotated[str, Field(pattern=r"^[0-9]{5}$", description="Station of forecast temperatures")] = ""
+    amedas: Annotated[str, Field(pattern=r"^[0-9]{5}$", description="AMeDAS station to read")] = ""
+    subject: Annotated[str, Field(pattern=SUBJECT_PATTERN, description="Subject of what it measures")] = "amedas"
+
+
 class SiteFile(_Strict):
     """A whole site file."""
 
@@ -88,6 +113,8 @@ class SiteFile(_Strict):
     gateways: list[Annotated[str, Field(pattern=GATEWAY_PATTERN)]] = Field(default_factory=list)
     places: list[PlaceEntry] = Field(default_factory=list)
     placements: list[PlacementEntry] = Field(default_factory=list)
+    lorawan: list[LoraEntry] = Field(default_factory=list)
+    weather: WeatherEntry | None = None
     rules: dict[Annotated[str, Field(pattern=_RULE)], dict[str, Any]] = Field(
         default_factory=dict, description="This farm's own numbers: for, clear_for and a rule's named numbers"
     )
@@ -113,6 +140,12 @@ def _whole_file_problems(located: Located, model: SiteFile) -> Iterator[Problem]
     yield from _twice(located, [(p.id, ("places", i, "id")) for i, p in enumerate(model.places)], "place")
     yield from _twice(
         located, [(p.subject, ("placements", i, "subject")) for i, p in enumerate(model.placements)], "subject"
+    )
+    yield from _twice(
+        located, [(d.dev_eui.lower(), ("lorawan", i, "dev_eui")) for i, d in enumerate(model.lorawan)], "device"
+    )
+    yield from _twice(
+        located, [(d.subject, ("lorawan", i, "subject")) for i, d in enumerate(model.lorawan)], "subject"
     )
     known = [place.id for place in model.places]
     for index, placement in enumerate(model.placements):
@@ -153,6 +186,8 @@ def _spec(model: SiteFile) -> SiteSpec:
             for p in model.placements
         ),
         rules={rule: dict(numbers) for rule, numbers in model.rules.items()},
+        lorawan=tuple(LoraSpec(d.dev_eui.lower(), d.subject, d.profile) for d in model.lorawan),
+        weather=WeatherSpec(**model.weather.model_dump()) if model.weather else None,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, or_, select, true, update
 from sqlalchemy.orm import Session
 
+from collectors.registry import lora, sources, weather
 from collectors.registry.schema import Device, Gateway, Place, Placement, Site
 from collectors.registry.viewer import Service, Viewer, require_service, visible_sites
 from makiba.wire import GatewayStatus
@@ -56,6 +57,8 @@ class SiteSpec:
     places: tuple[PlaceSpec, ...] = ()
     placements: tuple[PlacementSpec, ...] = ()
     rules: dict[str, Any] = field(default_factory=dict, hash=False)
+    lorawan: tuple[lora.LoraSpec, ...] = ()
+    weather: weather.WeatherSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,8 @@ def apply_site(session: Session, viewer: Viewer, spec: SiteSpec, now_ms: int) ->
 
     A subject whose place or role changed gets a new placement from its `from_ms` (or `now_ms`) on, and the old
     one ends there. A place that the file no longer names stays as long as the past knows it. A gateway that it no
-    longer names is revoked: its readings are refused from then on. `GatewayTaken` when one is another farm's.
+    longer names is revoked: its readings are refused from then on. `GatewayTaken` or `lora.DeviceTaken` when one is
+    another farm's.
     """
     require_service(viewer)
     site = session.get(Site, spec.id)
@@ -171,6 +175,12 @@ def apply_site(session: Session, viewer: Viewer, spec: SiteSpec, now_ms: int) ->
     _apply_placements(session, spec, now_ms)
     session.flush()
     _drop_unknown_places(session, spec)
+    lora.apply_devices(session, viewer, spec.id, spec.lorawan)
+    weather.apply_site_weather(session, viewer, spec.id, spec.weather)
+    if spec.lorawan:
+        sources.ensure_own(session, viewer, "lorawan", spec.id, now_ms)
+    if spec.weather:
+        sources.ensure_own(session, viewer, "weather", spec.id, now_ms)
 
 
 def _apply_gateways(session: Session, spec: SiteSpec, now_ms: int) -> None:

@@ -14,6 +14,8 @@ from collectors.registry import Registry
 from collectors.store import Store
 from collectors.ways.http_post import HttpWay
 from collectors.ways.http_server import listen
+from collectors.ways.lorawan import BadAddress, LorawanWay, broker_options
+from collectors.ways.lorawan_profile import load_profiles
 from collectors.ways.port import IngestDoor, WayIn
 from makiba.settings import Settings
 
@@ -51,6 +53,16 @@ def _chosen(settings: Settings, registry: Registry, door: IngestDoor) -> Sequenc
         except OSError as error:
             fail(f"cannot listen on {settings.ingest_host}:{settings.ingest_port}: {error.strerror or error}")
         ways.append(HttpWay(sock, registry, door))
+    if settings.lorawan_broker:
+        try:
+            options = broker_options(
+                settings.lorawan_broker, client_id=settings.lorawan_client, password=settings.lorawan_password,
+                ca=settings.lorawan_ca, cert=settings.lorawan_cert, key=settings.lorawan_key,
+                application=settings.lorawan_application,
+            )  # fmt: skip
+        except BadAddress as error:
+            fail(f"MAKIBA_LORAWAN_BROKER: {error}")
+        ways.append(LorawanWay(options, registry, door, load_profiles(settings.lorawan_profiles_dir)))
     return ways
 
 

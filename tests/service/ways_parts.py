@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import getpass
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from typer.testing import CliRunner, Result
 
 from collectors.registry import Registry, open_registry, sources
 from collectors.store import Store, open_store
+from deploy import broker as mosquitto
 from makiba.cli import root
 from makiba.reading import Reading, Series, Value
 from tests.parts import Broker, Process, free_port, listens, makiba, wait_until
@@ -66,3 +70,56 @@ def collecting_http(home: Path, broker: Broker, **env: str) -> Iterator[tuple[st
 def run(home: Path, *arguments: str, **env: str) -> Result:
     """`makiba …` within this process, which is ten times faster than a process of its own."""
     return CliRunner().invoke(root, arguments, env={"MAKIBA_HOME": str(home), **env})
+
+
+class ChirpstackBroker:
+    """A plain Mosquitto with a password and persistence, as beside a ChirpStack; `publish` is ChirpStack."""
+
+    USER, PASSWORD = "chirpstack", "a secret"
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        passwords = folder / "passwords"
+        subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), self.USER, self.PASSWORD], check=True)
+        config = folder / "mosquitto.conf"
+        config.write_text(
+            f"user {getpass.getuser()}\nlistener {self.port} 127.0.0.1\nallow_anonymous false\n"
+            f"password_file {passwords}\npersistence true\npersistence_location {folder}/\n"
+            "autosave_on_changes true\nautosave_interval 1\n",
+            encoding="utf-8",
+        )
+        self._process = Process([mosquitto.program(), "-c", str(config)], log=folder / "mosquitto.log")
+
+    def env(self) -> dict[str, str]:
+        return {
+            "MAKIBA_LORAWAN_BROKER": f"mqtt://{self.USER}@127.0.0.1:{self.port}",
+            "MAKIBA_LORAWAN_PASSWORD": self.PASSWORD,
+        }
+
+    def publish(self, events: Sequence[tuple[str, str, bytes]]) -> None:
+        """(devEUI, event, payload) with QoS 1, as ChirpStack does if told to; returns when the broker has them."""
+        from paho.mqtt import publish
+
+        messages: list[Any] = [
+            (f"application/a-1/device/{eui}/event/{event}", data, 1, False) for eui, event, data in events
+        ]
+        publish.multiple(
+            messages, port=self.port, hostname="127.0.0.1",
+            auth={"username": self.USER, "password": self.PASSWORD},
+        )  # fmt: skip
+
+    def start(self) -> ChirpstackBroker:
+        self._process.start()
+        wait_until(lambda: listens(self.port) or not self._process.running, what="mosquitto listens")
+        assert self._process.running, self._process.log()
+        return self
+
+    def stop(self) -> None:
+        self._process.terminate()
+
+    def __enter__(self) -> ChirpstackBroker:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()

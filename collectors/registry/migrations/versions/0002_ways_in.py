@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("dev_addr", sa.String(length=8), nullable=False),
         sa.Column("frame", sa.BigInteger(), nullable=True),
         sa.Column("frame_id", sa.String(length=64), nullable=False),
+        sa.Column("frames_seen", sa.BigInteger(), nullable=False),
         sa.Column("seen_ms", sa.BigInteger(), nullable=False),
         sa.Column("frames", sa.BigInteger(), nullable=False),
         sa.Column("missing", sa.BigInteger(), nullable=False),
