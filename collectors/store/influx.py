@@ -20,6 +20,7 @@ from collectors.store.fold import is_text
 from collectors.store.influx_commit import Commit
 from collectors.store.influx_http import ANSWER_S, Bucket, Database, Http
 from collectors.store.influx_inventory import take_inventory
+from collectors.store.influx_move import Moves
 from collectors.store.influx_rollup import RAW_FOLDS, ROW, STATE, WINDOW, WINDOW_FOLDS, RollUps, State, window_of
 from collectors.store.levels import Segment, merge, quarter_of, segments
 from collectors.store.line_protocol import (
@@ -92,7 +93,7 @@ def _seconds(text: str | None) -> float:
     return seconds
 
 
-class InfluxStore:
+class InfluxStore(Moves):
     """See `collectors.store.protocol.Store` for what is promised. Threads share it as they like."""
 
     def __init__(self, http: Http, database: str, target: Database | Bucket) -> None:

@@ -399,6 +399,13 @@ def _row(head: str, at: int, count: int, low: float, mean: float, high: float, l
     )
 
 
+def window_line(measurement: str, series: Series, window: Window) -> str:
+    """A window that was folded elsewhere, as a line."""
+    tags = {"site": series.site, "subject": series.subject, "quantity": series.quantity}
+    w = window
+    return _row(_head(measurement, tags), w.start_ms, w.count, w.minimum, w.mean, w.maximum, w.last, w.mean * w.count)
+
+
 def window_of(row: Sequence[Any]) -> Window:
     """A row of `ROW`, after its time, as a window."""
     at, count, low, mean, high, last, _ = row

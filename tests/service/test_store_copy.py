@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from collectors.store import Point, Store, StoreUnavailable, open_store
+from collectors.store import Point, ReadingsRejected, Store, StoreUnavailable, open_store
+from collectors.store.carry import CarryRefused, carry, differing, take_over_horizons
 from collectors.store.checksum import Checksum
 from collectors.store.copy import Copy, Result
+from collectors.store.levels import DAY_OFFSET_MS
 from makiba.reading import EARLIEST_MS, LATEST_MS, MAX_TEXT, Columns, Reading, Series
 from tests.parts import makiba, wait_until
 from tests.service.influx_parts import INFLUXD, NO_INFLUXD, TOKEN, Influxd, V2Door
@@ -284,3 +286,68 @@ def test_what_is_wrong_is_said(tmp_path: Path, arguments: tuple[str, ...], said:
     ran = run(tmp_path, "store", "copy", *(word.replace("T/", f"{tmp_path}/") for word in arguments))
     assert ran.returncode == 2
     assert said.replace("T/", f"{tmp_path}/") in ran.stderr
+
+
+# ------------------------------------------------------------------------------- where raw readings have expired
+
+MIDNIGHT = 1_789_916_400_000  # Monday 2026-09-21T00:00+09:00
+DAY, QUARTER, MINUTE, HOUR = 86_400_000, 900_000, 60_000, 3_600_000
+QUICK = Series(SITE, "quick", "air_temperature")
+
+
+def worn(store: Store) -> Store:
+    """`store` with nine days of readings, rolled up, the raw ones of the first seven forgotten."""
+    store.check()
+    store.delete_site(SITE)
+    for series, step_ms in ((AIR, 60_000), (QUICK, 10_000)):
+        for day in range(9):
+            hours = MIDNIGHT + day * DAY + 6 * HOUR, MIDNIGHT + day * DAY + 8 * HOUR
+            times = list(range(*hours, step_ms))
+            store.write_columns(Columns([series] * len(times), times, [20 + t % 977 / 7 for t in times]))
+    store.write([Reading(STATE, MIDNIGHT + DAY, "ok")])
+    assert store.expire("raw", MIDNIGHT + 7 * DAY) == MIDNIGHT + 7 * DAY
+    while store.roll_up(MIDNIGHT + 30 * DAY):
+        pass
+    return store
+
+
+@pytest.fixture
+def two_influx(influxd: Influxd, request: pytest.FixtureRequest) -> Iterator[tuple[Store, Store]]:
+    """Two databases of this test's own: what was forgotten once stays so."""
+    stores = []
+    for name in ("from", "to"):
+        name += str(abs(hash(request.node.name)))
+        stores.append(open_store(influxd.url.replace("/makiba", f"/{name}")))
+        stores[-1].check()
+    yield stores[0], stores[1]
+    for store in stores:
+        store.close()
+
+
+def test_what_has_only_roll_ups_left_answers_the_same_after_the_move(two_influx: tuple[Store, Store]) -> None:
+    source, target = worn(two_influx[0]), two_influx[1]
+    take_over_horizons(source, target)
+    assert copied(source, target).unequal == []
+    carried = [carry(source, target, series, *ALL) for series in source.series(SITE)]
+    assert sum(c.windows for c in carried) == 7 * 2 * (8 + 1) + 7 * 120  # quarters and days of two, minutes of one
+    assert sum(c.unequal for c in carried) == 0
+    while target.roll_up(MIDNIGHT + 30 * DAY):
+        pass
+    for width, offset in ((DAY, DAY_OFFSET_MS), (HOUR, 0), (QUARTER, 0), (MINUTE, 0)):
+        for series in (AIR, QUICK):
+            span = (MIDNIGHT, MIDNIGHT + 10 * DAY, width, offset)
+            assert differing(source.windows(series, *span), target.windows(series, *span)) == 0
+            assert len(source.windows(series, *span)) == len(target.windows(series, *span)) > 8
+    late = Reading(AIR, MIDNIGHT + DAY + 6 * HOUR, -5.0)
+    with pytest.raises(ReadingsRejected, match="older than the store keeps"):
+        target.write([late])
+
+
+def test_a_target_that_still_has_older_readings_is_left_alone(two_influx: tuple[Store, Store]) -> None:
+    source, target = worn(two_influx[0]), two_influx[1]
+    other = Series("shikaoi-002", "barn", "air_temperature")
+    target.delete_site(SITE)
+    target.write([Reading(other, MIDNIGHT + DAY, 1.0)])
+    with pytest.raises(CarryRefused, match="FROM has no raw readings before 2026-09-28, and TO has"):
+        take_over_horizons(source, target)
+    assert target.range(other, *ALL) == [Point(MIDNIGHT + DAY, 1.0)]
