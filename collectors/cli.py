@@ -7,6 +7,7 @@ stopped by a signal.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -50,6 +51,7 @@ site = new_app("Farms, their gateways, places and devices.")
 def run_collect() -> None:
     """Take what gateways send into the store, until stopped. Any number may run."""
     from collectors.ingest import Ingest
+    from collectors.metrics import Figures, PortTaken, served
     from collectors.mqtt import Collector
     from collectors.ways.running import ways_in
 
@@ -68,14 +70,29 @@ def run_collect() -> None:
         if registry is None or readings is None:
             return
         log.info("collecting into %s", settings.store_url)
-        collector = Collector(settings.mqtt("collector"), Ingest(registry, readings))
+        figures = Figures()
+        collector = Collector(settings.mqtt("collector"), Ingest(registry, readings, fair=True), figures=figures)
         try:
-            with ways_in(settings, registry, readings, collector.announce, stop):
-                collector.run(stop)
+            with (
+                served(figures.registry, settings.metrics_port),
+                ways_in(settings, registry, readings, collector.announce, stop),
+            ):
+                if not collector.run(stop):
+                    _leave()
+        except PortTaken as error:
+            fail(str(error))
         finally:
             readings.close()
             registry.close()
     log.info("stopped")
+
+
+def _leave() -> None:
+    """Ends this process although a thread of it is in a call that does not come back: what that call would have
+    stored was not answered, so that gateways send it again."""
+    log.warning("stopped, although store or registry did not answer; what they were given will be sent again")
+    logging.shutdown()
+    os._exit(0)
 
 
 def _require_keys(settings: Settings) -> None:
@@ -196,18 +213,34 @@ def site_gateways(site: str) -> None:
 
 @site.command("refused")
 def site_refused(
-    gateway: Annotated[str | None, typer.Argument(help="Of this gateway only")] = None, limit: int = 20
+    gateway: Annotated[str | None, typer.Argument(help="Of this gateway only")] = None,
+    limit: int = 20,
+    pack: Annotated[int | None, typer.Option(help="Write the whole pack of the letter with this number")] = None,
 ) -> None:
     """The newest records that were refused (dead letters), with the reason."""
     from collectors.registry import dead_letters
 
     with explained(), own_registry() as registry, registry.read() as session:
+        if pack is not None:
+            payload = dead_letters.payload_of(session, CONSOLE, pack)
+            if payload is None:
+                fail(f"letter {pack}: there is none, or its pack was not kept; records are in the list itself")
+            sys.stdout.buffer.write(payload)
+            return
         for row in dead_letters.list_letters(session, CONSOLE, gateway=gateway, limit=limit):
-            when = datetime.fromtimestamp(row.received_ms / 1000, UTC).isoformat(timespec="seconds")
             typer.echo(
-                f"{when.replace('+00:00', 'Z')}  {row.gateway_id}  {row.batch}[{row.record_index}]  "
+                f"{row.id}  {_spell_time(row.received_ms)}  {row.gateway_id}  {row.batch}[{row.record_index}]  "
                 f"{row.name}: {row.reason}"
             )
+        for day in dead_letters.list_full_days(session, CONSOLE, gateway=gateway, limit=limit):
+            typer.echo(
+                f"{_spell_time(day.last_ms)[:10]}  {day.gateway_id}  {day.left_out} more records were refused "
+                f"that day and are only counted; the last: {day.last_reason}"
+            )
+
+
+def _spell_time(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @site.command("migrate")

@@ -1,8 +1,7 @@
 """The way in from gateways: MQTT 5, any number of collectors on one shared subscription.
 
-Three steps, each on its own thread. paho's thread puts what arrives into an inbox and returns. The worker takes all
-that waits there, gives it to `Ingest` in one go, and sends in one piece the answers on the gateways' own ack topics,
-the committed feed, and last the PUBACKs. The caller's thread keeps the connection.
+Three threads. paho's puts what arrives into an inbox and returns; the worker (`worker.py`) commits and answers; the
+caller's keeps the connection.
 
 Nothing is acknowledged before it is committed, so that the broker sends at most Receive Maximum packs ahead: a store
 that is down fills the inbox and then stops the flow, and the process goes on. When the connection breaks, what
@@ -16,31 +15,27 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from collectors.feed import feed_of_readings, feed_packets
-from collectors.inbox import Inbox, Topics, pack_of
+from collectors.feed import feed_packets
+from collectors.inbox import Inbox
 from collectors.ingest import Ingest
-from collectors.judge import Outcome, Pack
-from collectors.quick_paho import Arrived, QuickClient, puback_packet, publish_packet
-from collectors.registry import RegistryError
-from collectors.store import StoreError
+from collectors.judge import Outcome
+from collectors.metrics import Figures
+from collectors.quick_paho import QuickClient
+from collectors.worker import Worker
 from makiba import topics
 from makiba.mqtt import MqttOptions, connect_properties, new_client
 
 RECEIVE_MAXIMUM: Final = 200
 """Packs that are on the way to a collector or in its hands: at most 50 MB, if each is as large as can be."""
-REFUSED_LOG_S: Final = 60.0
-"""A gateway's refusals are told in the log this often; its answers and the dead letters have them all."""
 _BACKOFF_S: Final = (0.5, 10.0)
-_STORE_BACKOFF_S: Final = (0.25, 5.0)
 _ANSWER_WITHIN_S: Final = 10.0
 _DRAIN_S: Final = 5.0
-
-T = TypeVar("T")
+_LEAST_S: Final = 1.0
 
 log = logging.getLogger("makiba.collect")
 
@@ -48,26 +43,32 @@ log = logging.getLogger("makiba.collect")
 class Collector:
     """One collector. `run` blocks until `stop` is set, then finishes what it has in hand."""
 
-    def __init__(self, options: MqttOptions, ingest: Ingest, *, receive_maximum: int = RECEIVE_MAXIMUM) -> None:
+    def __init__(
+        self,
+        options: MqttOptions,
+        ingest: Ingest,
+        *,
+        receive_maximum: int = RECEIVE_MAXIMUM,
+        figures: Figures | None = None,
+    ) -> None:
         self._options = options
-        self._ingest = ingest
         self._receive_maximum = receive_maximum
-        self._topics = Topics()
+        self._figures = figures
         self.inbox = Inbox(4 * receive_maximum, enough=max(1, receive_maximum // 2))
-        self._give_up = threading.Event()
-        self._failing = threading.Event()
-        self._client: QuickClient | None = None
-        self._unknown: dict[str, float] = {}
-        self._refused: dict[str, tuple[float, int]] = {}
+        self._worker = Worker(ingest, self.inbox, receive_maximum, figures)
+        self._thread = threading.Thread(target=self._worker.run, name="collector-worker", daemon=True)
+        self._drain_until_s = 0.0
         self.connected = threading.Event()
+        if figures:
+            figures.watch_inbox(lambda: len(self.inbox))
 
-    def run(self, stop: threading.Event) -> None:
-        """Connects, and again whenever the connection breaks, until `stop`."""
-        worker = threading.Thread(target=self._work, name="collector-worker", daemon=True)
-        worker.start()
+    def run(self, stop: threading.Event) -> bool:
+        """Connects, and again whenever the connection breaks, until `stop`. False when the worker had to be left
+        behind, in a call of store or registry that does not come back: then neither may be closed."""
+        self._thread.start()
         failures = 0
         while not stop.is_set():
-            problem, was_up = self._one_connection(stop, worker)
+            problem, was_up = self._one_connection(stop)
             if stop.is_set():
                 break
             failures = 1 if was_up else failures + 1
@@ -75,16 +76,19 @@ class Collector:
                 log.warning("broker %s:%s: %s; trying again", self._options.host, self._options.port, problem)
             low, high = _BACKOFF_S
             stop.wait(min(high, low * 2 ** min(failures - 1, 8)) * random.uniform(0.5, 1.0))  # noqa: S311 (jitter)
-        self._finish(worker)
+        self._worker.give_up.set()
+        self.inbox.end()
+        self._thread.join(max(_LEAST_S, self._drain_until_s - time.monotonic()))
+        return not self._thread.is_alive()
 
     def announce(self, outcome: Outcome) -> None:
         """Publishes what came in by another way on the committed feed. From any thread; a hint, as all of it."""
-        if client := self._client:
+        if client := self._worker.client:
             client.send_together(feed_packets([outcome]))
 
     # ------------------------------------------------------------------------------------------- the connection
 
-    def _one_connection(self, stop: threading.Event, worker: threading.Thread) -> tuple[str, bool]:
+    def _one_connection(self, stop: threading.Event) -> tuple[str, bool]:
         """One connection from CONNECT to its end: why it ended, and whether messages could come on it."""
         broken = threading.Event()
         answered = threading.Event()
@@ -133,174 +137,40 @@ class Collector:
             up = answered.is_set() and not broken.is_set()
             if up:
                 log.info("broker %s:%s: connected", self._options.host, self._options.port)
-                self._client = client
+                self._worker.client = client
                 self.connected.set()
+                if self._figures:
+                    self._figures.broker_up.set(1)
                 while not (stop.is_set() or broken.wait(0.1)):
-                    if not worker.is_alive():
+                    if not self._thread.is_alive():
                         raise RuntimeError("the collector's worker died; see the log above")
             if stop.is_set() and not broken.is_set():
-                self._drain(client, worker)
+                self._drain(client)
             return (said[0] if said else "stopped"), up
         finally:
             self.connected.clear()
+            if self._figures:
+                self._figures.broker_up.set(0)
             self.inbox.forget()
             client.disconnect()
-            client.loop_stop()
+            # paho's thread ends when all is sent, which a broker that takes nothing any more can delay for long.
+            ending = threading.Thread(target=client.loop_stop, daemon=True)
+            ending.start()
+            ending.join(_LEAST_S)
 
-    def _drain(self, client: QuickClient, worker: threading.Thread) -> None:
+    def _drain(self, client: QuickClient) -> None:
         """Takes no more, finishes what is in hand, and lets its answers out."""
+        self._drain_until_s = time.monotonic() + _DRAIN_S
         client.unsubscribe([topic for topic, _ in _subscriptions()])
         self.inbox.end()
-        deadline = time.monotonic() + _DRAIN_S
         # What a store that is down cannot take now, its gateways send again: no use in waiting for it.
-        while worker.is_alive() and time.monotonic() < deadline and not self._failing.is_set():
-            worker.join(0.05)
+        while (
+            self._thread.is_alive() and time.monotonic() < self._drain_until_s and not self._worker.failing.is_set()
+        ):
+            self._thread.join(0.05)
         deadline = time.monotonic() + 1.0
         while client.want_write() and time.monotonic() < deadline:
             time.sleep(0.01)
-
-    def _finish(self, worker: threading.Thread) -> None:
-        self._give_up.set()
-        self.inbox.end()
-        worker.join(_DRAIN_S)
-
-    # ----------------------------------------------------------------------------------------------- the worker
-
-    def _work(self) -> None:
-        while arrived := self.inbox.take(self._receive_maximum):
-            packs: list[tuple[Arrived, Pack]] = []
-            words: list[Arrived] = []
-            for item in arrived:
-                gateway = self._topics.gateway_of(item.topic)
-                if gateway is None:
-                    words.append(item)
-                else:
-                    packs.append((item, pack_of(item, gateway)))
-            while packs:
-                packs = packs[self._take_packs(packs) :]
-            for item in words:
-                self._take_word(item)
-
-    def _take_packs(self, packs: Sequence[tuple[Arrived, Pack]]) -> int:
-        """Commits and answers as many of `packs` as one commit holds; how many those were."""
-        try:
-            outcomes = self._persist(lambda: self._ingest.take_some([pack for _, pack in packs]))
-        except Exception:
-            # A defect of ours met something in these packs. Alone, each of the others is still served; the one
-            # that cannot be is not answered, so that its gateway keeps it, and does not hold up anybody.
-            if len(packs) > 1:
-                for one in packs:
-                    self._take_packs([one])
-                return len(packs)
-            item, pack = packs[0]
-            log.exception("%s: batch %.80r cannot be processed; not answered", pack.gateway, pack.correlation)
-            item.client.send_together([puback_packet(item.mid)] if item.qos else [])
-            return 1
-        if outcomes is None:
-            return len(packs)
-        done = [item for item, _ in packs[: len(outcomes)]]
-        # The answers first: the acknowledgements let the broker send more, which must not come before them.
-        out = [self._answer(outcome) for outcome in outcomes if outcome.answer is not None]
-        out += feed_packets(outcomes)
-        if client := self._client:
-            client.send_together(out)
-        acknowledge(done)
-        for outcome in outcomes:
-            if outcome.held or outcome.refused:
-                self._log(outcome)
-        return len(outcomes)
-
-    def _answer(self, outcome: Outcome) -> bytes:
-        """On the connection of now, be it another than the pack's. QoS 0: what is lost with a connection is asked
-        for again by sending the batch again."""
-        pack = outcome.pack
-        return publish_packet(
-            b"makiba/%b/ack" % pack.gateway.encode(),
-            outcome.answer or b"",
-            content_type=b"application/json",
-            correlation=pack.correlation,
-        )
-
-    def _log(self, outcome: Outcome) -> None:
-        gateway, now_s = outcome.pack.gateway, time.monotonic()
-        if outcome.held:
-            self._say_unknown(gateway)
-            return
-        before_s, kept_back = self._refused.get(gateway, (-REFUSED_LOG_S, 0))
-        if now_s - before_s < REFUSED_LOG_S:
-            self._refused[gateway] = (before_s, kept_back + len(outcome.refused))
-            return
-        self._refused[gateway] = (now_s, 0)
-        more = f", and {kept_back} more since the last such line" if kept_back else ""
-        log.warning(
-            "%s: %d records refused%s; the first: %s",
-            gateway, len(outcome.refused), more, outcome.refused[0].reason,
-        )  # fmt: skip
-
-    def _take_word(self, item: Arrived) -> None:
-        """A gateway's status, its will, or the list of its devices. An empty one takes a retained one away."""
-        topic, payload, at_ms = item.topic.decode("utf-8", "replace"), item.payload, item.received_ms
-        status, reported = topics.gateway_of(topic, topics.STATUS), topics.gateway_of(topic, topics.CONFIG_REPORTED)
-        try:
-            if status is not None and payload:
-                self._take_status(status, payload, at_ms)
-            elif reported is not None and payload:
-                self._persist(lambda: self._ingest.take_reported(reported, payload, at_ms))
-        except Exception:
-            # As above: a defect of ours must not end the worker.
-            log.exception("message on %.120r cannot be processed", topic)
-        acknowledge([item])
-
-    def _take_status(self, gateway: str, payload: bytes, received_ms: int) -> None:
-        if state := self._persist(lambda: self._ingest.take_status(gateway, payload, received_ms)):
-            log.info("%s: %s", gateway, state[0].value)
-            if client := self._client:
-                client.send_together(feed_of_readings(gateway, state))
-
-    def _persist(self, attempt: Callable[[], T]) -> T | None:
-        """What `attempt` returns, as soon as store and registry take it; None when stopping comes first.
-
-        Meanwhile nothing is acknowledged, and the broker stops sending once Receive Maximum is reached.
-        """
-        failures = 0
-        while True:
-            try:
-                done = attempt()
-            except (StoreError, RegistryError) as error:
-                failures += 1
-                self._failing.set()
-                if failures == 1:
-                    log.error("%s; nothing is answered until it is back", error)
-                low, high = _STORE_BACKOFF_S
-                asked = getattr(error, "retry_after_s", None)
-                if self._give_up.wait(asked or min(high, low * 2 ** min(failures - 1, 8))):
-                    return None
-            else:
-                self._failing.clear()
-                if failures:
-                    log.info("store and registry are back after %d attempts", failures)
-                return done
-
-    def _say_unknown(self, gateway: str) -> None:
-        """One line per gateway and hour."""
-        now_s = time.monotonic()
-        if now_s - self._unknown.get(gateway, -3600.0) >= 3600:
-            self._unknown[gateway] = now_s
-            log.warning(
-                "%s: no site names this gateway, its readings wait there; add it to a site file and run "
-                "`makiba site apply`",
-                gateway,
-            )
-
-
-def acknowledge(items: Sequence[Arrived]) -> None:
-    """Tells the broker that `items` are dealt with, each on the connection that it came on."""
-    by_client: dict[QuickClient, list[bytes]] = {}
-    for item in items:
-        if item.qos:
-            by_client.setdefault(item.client, []).append(puback_packet(item.mid))
-    for client, packets in by_client.items():
-        client.send_together(packets)
 
 
 def _subscriptions() -> list[tuple[str, SubscribeOptions]]:
