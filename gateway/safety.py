@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from gateway.driver import Bus
 from gateway.outputs import OutputOptions
 from makiba.reading import Reading, Series, Value
-from makiba.rule import Rule, Tuned, tuned
+from makiba.rule import Rule, Tuned, check_overrides, tuned
 from makiba.standing import Pace, Standing, observe, pace, settle, truths
 from makiba.words import nearest
 
@@ -44,9 +46,12 @@ class Watch:
 
 
 def plan_watches(
-    safety: Mapping[str, Collection[str]], rules: Mapping[str, Rule], buses: Iterable[Bus]
+    safety: Mapping[str, Collection[str]],
+    rules: Mapping[str, Rule],
+    buses: Iterable[Bus],
+    numbers: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> tuple[Watch, ...]:
-    """Who watches what, for a file whose `problems` are none."""
+    """Who watches what, for a file whose `problems` are none; `numbers` are the farm's own."""
     found: list[Watch] = []
     every_ms = {
         point.series: int((device.options.every or device.profile.timeout).total_seconds() * 1000)
@@ -55,8 +60,8 @@ def plan_watches(
         for point in device.points
     }
     for name, outputs in safety.items():
-        rule = tuned(rules[name])
         for subject, signals in _subjects(rules[name], every_ms):
+            rule = tuned(rules[name], numbers.get(name), subject)
             slowest = max(every_ms[series] for series in signals)
             found.append(Watch(rule, subject, signals, pace(rule, slowest), tuple(outputs)))
     return tuple(found)
@@ -79,8 +84,9 @@ def problems(
     outputs: Mapping[str, OutputOptions],
     rules: Mapping[str, Rule],
     buses: Iterable[Bus],
+    numbers: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Iterator[tuple[Path_, str]]:
-    """What is wrong with the two sections of a gateway file, with paths in the file."""
+    """What is wrong with these sections of a gateway file, with paths in the file."""
     by_name = {bus.name: bus for bus in buses}
     taken: dict[object, str] = {}
     for name, options in outputs.items():
@@ -108,11 +114,37 @@ def problems(
             if output not in outputs:
                 hint = nearest(output, outputs) or f"; there are {', '.join(outputs) or 'none'}"
                 yield ("safety", name, index), f"no output {output!r}{hint}"
+    yield from _number_problems(safety, rules, measured, numbers)
     if safety and "safety" in by_name:
         yield (
             ("buses", "safety"),
             "is the name that the gateway says the state of its alarms under; call it otherwise",
         )
+
+
+def _number_problems(
+    safety: Mapping[str, Collection[str]],
+    rules: Mapping[str, Rule],
+    measured: Collection[Series],
+    numbers: Mapping[str, Mapping[str, Any]],
+) -> Iterator[tuple[Path_, str]]:
+    """The farm's own numbers: those of rules that are judged here, for subjects that are here."""
+    wrong = dict(check_overrides(rules, numbers))
+    for name, given in numbers.items():
+        if name in wrong:
+            yield ("rules", name), wrong[name]
+        elif name not in safety:
+            yield (
+                ("rules", name),
+                f"{name!r} is not under 'safety', so that the centre judges it: say it in its site file",
+            )
+        else:
+            known = [subject for subject, _ in _subjects(rules[name], measured)]
+            for key in given:
+                own = str(key).rpartition(".")[0]
+                if own and own not in known:
+                    hint = nearest(own, known) or f"; there are {', '.join(known) or 'none'}"
+                    yield ("rules", name, key), f"no device {own!r} of this file is watched by {name}{hint}"
 
 
 @dataclass(slots=True)

@@ -61,6 +61,9 @@ class _GatewayFile(Strict):
     safety: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
         default={}, description="Life-safety rules judged on this gateway, and the outputs that each sounds"
     )
+    rules: dict[str, dict[str, Any]] = Field(
+        default={}, description="The farm's own numbers for rules under 'safety', as in the centre's site file"
+    )
     metrics: MetricsOptions | None = Field(default=None, description="OpenMetrics on loopback; off by default")
     page: PageOptions | None = Field(default=None, description="A read-only page; off by default")
 
@@ -167,9 +170,9 @@ class _Second:
     def gateway(self) -> Gateway:
         p = self._parsed
         buses = tuple(self._with_coils(self._bus(name, bus)) for name, bus in p.buses.items())
-        rules = self._rules() if p.outputs or p.safety else {}
+        rules = self._rules() if p.outputs or p.safety or p.rules else {}
         if not self._problems:
-            for path, message in safety_problems(p.safety, p.outputs, rules, buses):
+            for path, message in safety_problems(p.safety, p.outputs, rules, buses, p.rules):
                 self._say(path, message)
         if self._problems:
             raise ConfigErrors(list(self._problems.values()))
@@ -183,7 +186,7 @@ class _Second:
             buses,
             self._folder / Path(self._located.file).name,
             p.outputs,
-            plan_watches(p.safety, rules, buses),
+            plan_watches(p.safety, rules, buses, p.rules),
             p.metrics,
             p.page,
         )

@@ -2,7 +2,8 @@
 
 `load_rules` refuses, with file and line, what would fail at 4 a.m.: an unknown quantity, a number in a unit that
 does not fit, a text that is missing in one language. A farm overrides numbers and persistence (`tuned`), never
-logic. What a rule says of readings is decided in `makiba/standing.py`.
+logic, and a rule that keeps people alive never to later than its `bound`. What a rule says of readings is decided in
+`makiba/standing.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located, parse_duration
+from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located, parse_duration, spell_duration
 from makiba.quantities import Quantity, catalogue
 from makiba.senml import to_primary
 from makiba.words import nearest
@@ -78,6 +79,9 @@ class Number(_Model):
 
     value: float
     unit: str | None = None
+    bound: float | None = Field(
+        default=None, description="Of a life-safety rule: the latest that a farm may set; default: the value itself"
+    )
 
 
 class Condition(_Model):
@@ -251,7 +255,18 @@ def _check_life_safety(at: Located, rule: Rule) -> list[Problem]:
             problems.append(at.problem(("signals", name), "a gateway judges only what the subject itself measures"))
     if rule.stale_after is None:
         problems.append(at.problem(("life_safety",), "needs stale_after, or a dead sensor would pass for clean air"))
+    for name, number in rule.numbers.items():
+        if number.bound is not None and _is_later(rule, name, number.value, number.bound):
+            problems.append(at.problem(("numbers", name, "bound"), f"is earlier than its value, {number.value:g}"))
     return problems
+
+
+def _is_later(rule: Rule, name: str, value: float, bound: float) -> bool:
+    """Whether an alarm with `value` for the number `name` comes later, or ends sooner, than with `bound`."""
+    begins = [*rule.raise_.when, *(c for worse in rule.worse for c in worse.when)]
+    is_ceiling = any(c.above and name in (c.above, c.times) for c in begins)
+    is_ceiling = is_ceiling or any(c.below and name in (c.below, c.times) for c in rule.clear.when)
+    return value > bound if is_ceiling else value < bound
 
 
 def _check_condition(at: Located, rule: Rule, path: tuple[str | int, ...], c: Condition) -> list[Problem]:
@@ -328,12 +343,15 @@ def tuned(rule: Rule, override: Mapping[str, Any] | None = None, subject: str | 
         if own == subject or (not own and f"{subject}.{name}" not in (override or {})):
             given[name] = value
     numbers = {n: to_primary(float(given.get(n, d.value)), d.unit)[0] for n, d in rule.numbers.items()}
-    return Tuned(
+    found = Tuned(
         rule,
         numbers,
         to_ms(parse_duration(given.get("for", rule.raise_.for_))),
         to_ms(parse_duration(given.get("clear_for", rule.clear.for_))),
     )
+    if rule.life_safety and given:
+        _check_order(found)
+    return found
 
 
 def _check_override(rule: Rule, key: str, name: str, value: Any) -> None:
@@ -349,6 +367,42 @@ def _check_override(rule: Rule, key: str, name: str, value: Any) -> None:
         raise OverrideError(f"{rule.rule}: no number {name!r}{hint}")
     elif isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise OverrideError(f"{where}: {value!r} is not a number")
+    if rule.life_safety:
+        _check_never_later(rule, where, name, value)
+
+
+def _check_never_later(rule: Rule, where: str, name: str, value: Any) -> None:
+    """A farm may have the alarm of a rule that keeps people alive earlier, and never later than the rule allows."""
+    if name == "for" and parse_duration(value) > rule.raise_.for_:
+        raise OverrideError(
+            f"{where}: at most {spell_duration(rule.raise_.for_)}: a life-safety alarm must not come later"
+        )
+    if name == "clear_for" and parse_duration(value) < rule.clear.for_:
+        raise OverrideError(
+            f"{where}: at least {spell_duration(rule.clear.for_)}: a life-safety alarm must not end sooner"
+        )
+    if name in rule.numbers:
+        number = rule.numbers[name]
+        bound = number.value if number.bound is None else number.bound
+        if _is_later(rule, name, float(value), bound):
+            unit = "" if number.unit in (None, "/") else f" {number.unit}"
+            raise OverrideError(
+                f"{where}: {value:g} is past {bound:g}{unit}; a life-safety alarm may be earlier, never later"
+            )
+
+
+def _check_order(found: Tuned) -> None:
+    """An alarm that begins where it also ends would come and go with every reading."""
+    for ends in found.rule.clear.when:
+        for begins in found.rule.raise_.when:
+            if ends.signal != begins.signal or ends.is_ is not None or begins.is_ is not None:
+                continue
+            low, high = (ends, begins) if ends.below else (begins, ends)
+            if found.level(low) > found.level(high):
+                name, other = begins.above or begins.below, ends.below or ends.above
+                raise OverrideError(
+                    f"{found.rule.rule}.{name}: lies beyond {other!r}, where the alarm ends; set both"
+                )
 
 
 def check_overrides(rules: Mapping[str, Rule], overrides: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -361,7 +415,8 @@ def check_overrides(rules: Mapping[str, Rule], overrides: Mapping[str, Any]) -> 
             problems.append((name, f"{name}: expected a mapping of numbers"))
         else:
             try:
-                tuned(rules[name], given)
+                for subject in (None, *dict.fromkeys(str(key).rpartition(".")[0] for key in given)):
+                    tuned(rules[name], given, subject or None)
             except OverrideError as error:
                 problems.append((name, str(error)))
     return problems

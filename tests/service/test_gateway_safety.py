@@ -117,6 +117,17 @@ def test_gas_sounds_the_siren_within_a_poll_while_the_broker_is_dead(tmp_path: P
         assert it.writes() == {bytes((9, 5, 0, 3))}
 
 
+def test_the_farm_s_own_number_sounds_the_siren_earlier(tmp_path: Path) -> None:
+    with farm(tmp_path, "energised-on-alarm") as it:
+        it.file.write_text(it.file.read_text() + "rules: {gas.h2s2: {limit: 5, pit.limit: 4}}\n")
+        with it.gateway():
+            it.gas(3.9)
+            wait_until(lambda: it.note().get("state") == "ok", 10, lambda: str(it.note()))
+            it.gas(4.1)
+            wait_until(it.coil, 3, "the coil")
+            wait_until(lambda: it.note().get("state") == "alarm-gas.h2s2", 3)
+
+
 def silence(it: Farm) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "makiba", "gateway", "silence", "-c", str(it.file), "--lang", "en"],
@@ -202,6 +213,22 @@ def listen(systemd: socket.socket, heard: list[bytes]) -> None:
         ("gas.h2s2: [siren]", "tank.hold: [siren]", "'tank.hold' is no life-safety rule"),
         ("gas.h2s2: [siren]", "gas.h2s2: [sirene]", "no output 'sirene'; did you mean 'siren'?"),
         ("{bus: barn, unit_id: 9, coil: 3}", "{bus: barn, unit_id: 9, coil: 3}, gpio: 4", "exactly one of"),
+        (
+            "  gas.h2s2: [siren]",
+            "  gas.h2s2: [siren]\nrules: {gas.h2s2: {limit: 12}}",
+            ":16:9: rules.gas.h2s2: gas.h2s2.limit: 12",
+        ),
+        ("  gas.h2s2: [siren]", "  gas.h2s2: [siren]\nrules: {gas.h2s2: {lmiit: 5}}", "did you mean 'limit'?"),
+        (
+            "  gas.h2s2: [siren]",
+            "  gas.h2s2: [siren]\nrules: {tank.hold: {limit: 5}}",
+            "so that the centre judges it",
+        ),
+        (
+            "  gas.h2s2: [siren]",
+            "  gas.h2s2: [siren]\nrules: {gas.h2s2: {pti.limit: 5}}",
+            "'pti' of this file is watched",
+        ),
     ],
 )
 def test_a_wrong_safety_section_starts_nothing(tmp_path: Path, before: str, after: str, said: str) -> None:

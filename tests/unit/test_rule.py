@@ -135,3 +135,56 @@ def test_an_override_of_an_unknown_rule_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(GOOD, encoding="utf-8")
     told = check_overrides(load_rules(tmp_path), {"tank.hod": {"limit": 1}, "tank.hold": {"limit": 4}})
     assert told == [("tank.hod", "no rule 'tank.hod'; did you mean 'tank.hold'?")]
+
+
+def gas(name: str) -> Rule:
+    return load_rules(configs_dir() / "rules")[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "override"),
+    [
+        ("gas.h2s2", {"limit": 5}),
+        ("gas.h2s2", {"clear_for": "1h", "clear": 2}),
+        ("gas.h2s1", {"limit": 9.95}),  # the farm's own choice, up to where the law begins
+        ("gas.h2s1", {"for": "10s"}),
+        ("gas.o2", {"limit": 0.2}),
+        ("gas.o2", {"limit": 0.18}),
+        ("gas.o2", {"limit": 0.205, "clear": 0.208, "pit.low": 0.19}),
+    ],
+)
+def test_a_life_safety_alarm_may_be_made_earlier(name: str, override: dict[str, Any]) -> None:
+    assert check_overrides({name: gas(name)}, {name: override}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "said"),
+    [
+        (
+            "gas.h2s2",
+            {"limit": 12},
+            "gas.h2s2.limit: 12 is past 9.95 ppm; a life-safety alarm may be earlier, never later",
+        ),
+        ("gas.h2s2", {"pit.limit": 12}, "gas.h2s2.pit.limit: 12 is past 9.95 ppm"),
+        ("gas.h2s2", {"for": "10s"}, "gas.h2s2.for: at most 0s: a life-safety alarm must not come later"),
+        ("gas.h2s2", {"clear_for": "1min"}, "gas.h2s2.clear_for: at least 30min"),
+        ("gas.h2s2", {"clear": 5}, "gas.h2s2.clear: 5 is past 3 ppm"),
+        ("gas.h2s2", {"limit": 2}, "gas.h2s2.limit: lies beyond 'clear', where the alarm ends; set both"),
+        ("gas.h2s2", {"pit.limit": 2}, "lies beyond 'clear'"),
+        ("gas.h2s1", {"limit": 10}, "past 9.95 ppm"),
+        ("gas.o2", {"limit": 0.17}, "gas.o2.limit: 0.17 is past 0.18;"),
+        ("gas.o2", {"low": 0.17}, "past 0.18"),
+        ("gas.o2", {"clear": 0.19}, "past 0.2"),
+    ],
+)
+def test_a_life_safety_alarm_is_never_made_later(name: str, override: dict[str, Any], said: str) -> None:
+    ((rule_name, why),) = check_overrides({name: gas(name)}, {name: override})
+    assert rule_name == name
+    assert said in why
+
+
+def test_a_bound_that_is_earlier_than_the_value_is_refused(tmp_path: Path) -> None:
+    text = (configs_dir() / "rules" / "gas.h2s2.yaml").read_text(encoding="utf-8")
+    (tmp_path / "a.yaml").write_text(text.replace("limit: {value: 9.95,", "limit: {value: 9.95, bound: 5,"))
+    with pytest.raises(ConfigErrors, match=r"numbers\.limit\.bound: is earlier than its value, 9\.95"):
+        load_rules(tmp_path)
