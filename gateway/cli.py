@@ -6,6 +6,8 @@ Starting is light: what a command needs is imported when it is called.
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,9 +38,15 @@ def run(config: ConfigOption) -> None:
 
     A wrong file stops it before anything is started, with the line of each error and exit code 2.
     """
-    from gateway import process
+    from gateway.service import serve
 
-    process.become(config)
+    gateway = _load(config, with_files=True)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s {gateway.site} {gateway.name} %(message)s",
+    )
+    asyncio.run(serve(gateway))
 
 
 @app.command()
