@@ -11,6 +11,7 @@ import os
 import random
 import re
 import select
+import socket
 import ssl
 import struct
 import time
@@ -49,7 +50,7 @@ _CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
 class BenchBroker(Broker):
     """The product's broker with one more line in its ACL, and no limit on what one client has on the way."""
 
-    def __init__(self, folder: Path, queued: int = 1000) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         with (folder / "mosquitto.acl").open("a", encoding="utf-8") as acl:
             acl.write(
@@ -57,8 +58,12 @@ class BenchBroker(Broker):
                 f"topic read {topics.all_gateways(topics.ACK)}\n"
             )
         config = folder / "mosquitto.conf"
-        text = config.read_text(encoding="utf-8").replace("max_inflight_messages 20", "max_inflight_messages 0")
-        config.write_text(text.replace("max_queued_messages 1000", f"max_queued_messages {queued}"), encoding="utf-8")
+        text = config.read_text(encoding="utf-8")
+        config.write_text(text.replace("max_inflight_messages 20", "max_inflight_messages 0"), encoding="utf-8")
+
+    @property
+    def process(self) -> Process:
+        return self._process
 
 
 def farm_name(farm: int) -> str:
@@ -92,50 +97,54 @@ def subject_of(device: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The devices that stand together in one pack: device i is read i × 100 ms after the first."""
+    """The devices that stand together in one pack, device i read i × 100 ms after the first, and how many minutes."""
 
     devices: tuple[int, ...]
+    minutes: int = 1
 
     @property
     def readings(self) -> int:
-        return len(self.devices) * POINTS
+        return len(self.devices) * POINTS * self.minutes
+
+    def times(self) -> Iterator[tuple[int, int]]:
+        """(device, ms after the pack's time) of each poll."""
+        for minute in range(self.minutes):
+            for place, device in enumerate(self.devices):
+                yield device, minute * 60_000 + place * 100
 
     def rows(self, farm: int, at_ms: int, variant: int) -> list[Reading]:
         return [
             Reading(
                 Series(farm_name(farm), subject_of(device), quantity),
-                at_ms + place * 100,
+                at_ms + offset_ms,
                 value_of(device, point, variant),
             )
-            for place, device in enumerate(self.devices)
+            for device, offset_ms in self.times()
             for point, quantity in enumerate(QUANTITIES)
         ]
 
 
 def shapes(pack: int) -> list[Shape]:
-    """The packs of `pack` readings that a farm of 200 points sends each minute."""
-    each = max(1, pack // POINTS)
-    return [Shape(tuple(range(start, start + each))) for start in range(0, DEVICES - each + 1, each)]
+    """The packs of `pack` readings that a farm of 200 points sends each minute; above 200, each some minutes."""
+    each = min(DEVICES, max(1, pack // POINTS))
+    minutes = max(1, pack // (DEVICES * POINTS))
+    return [Shape(tuple(range(start, start + each)), minutes) for start in range(0, DEVICES - each + 1, each)]
 
 
 class Payloads:
-    """SenML of a shape, its base name and time put into a prepared text."""
+    """SenML of a shape, with farm and base time put into a prepared text."""
 
     def __init__(self) -> None:
-        self._parts: dict[tuple[Shape, int], tuple[bytes, bytes]] = {}
+        self._texts: dict[tuple[Shape, int], bytes] = {}
 
     def of(self, shape: Shape, farm: int, at_ms: int, variant: int) -> bytes:
-        """As a gateway writes it; deflated when it is large."""
-        found = self._parts.get((shape, variant))
-        if found is None:
-            base_ms = 1_700_000_000_500
-            text = encode_json(shape.rows(0, base_ms, variant))
-            before, _, rest = text.partition(b"farm-00000")
-            middle, _, after = rest.partition(b"1700000000.5")
-            assert before == b'[{"bn":"', text[:80]
-            found = self._parts[shape, variant] = (middle, after)
-        middle, after = found
-        data = b'[{"bn":"%s%s%d.%03d%s' % (farm_name(farm).encode(), middle, at_ms // 1000, at_ms % 1000, after)
+        """As a gateway writes it: plain, deflated when it is large, series-major when it had to wait."""
+        text = self._texts.get((shape, variant))
+        if text is None:
+            rows = shape.rows(0, 1_700_000_000_500, variant)
+            text = self._texts[shape, variant] = encode_json(rows, series_major=shape.minutes > 1)
+        data = text.replace(b"farm-00000", farm_name(farm).encode())
+        data = data.replace(b"1700000000.5", b"%d.%03d" % (at_ms // 1000, at_ms % 1000), 1)
         return zlib.compress(data, 6) if len(data) > 4096 else data
 
 
@@ -178,8 +187,6 @@ class Load:
         assert options.tls
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(options.tls.ca))
         context.load_cert_chain(str(options.tls.cert), str(options.tls.key))
-        import socket
-
         raw = socket.create_connection((options.host, options.port), timeout=10)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = context.wrap_socket(raw, server_hostname=options.host)
@@ -265,29 +272,30 @@ class Sent:
     refused: int = 0
 
     def add(self, farm: int, shape: int, at_ms: int, variant: int) -> int:
-        """Its number."""
+        """Its place."""
         self.farm.append(farm)
         self.shape.append(shape)
         self.at_ms.append(at_ms)
         self.variant.append(variant)
         self.is_acked.append(0)
         self.readings += self.shapes[shape].readings
-        return FIRST + len(self.farm) - 1
+        return len(self.farm) - 1
 
-    def by_farm(self) -> Iterator[tuple[int, dict[Series, dict[int, float]]]]:
-        """What each farm's series must hold, farm by farm."""
+    def by_farm(self, every: int = 1) -> Iterator[tuple[int, dict[Series, dict[int, float]]]]:
+        """What the series of each farm, or of each `every`-th, must hold: all of which was acknowledged."""
         places: dict[int, list[int]] = {}
         for place, farm in enumerate(self.farm):
-            places.setdefault(farm, []).append(place)
+            if farm % every == 0 and self.is_acked[place]:
+                places.setdefault(farm, []).append(place)
         values = [[[value_of(d, p, v) for v in range(VARIANTS)] for p in range(POINTS)] for d in range(DEVICES)]
         for farm, batches in places.items():
             expected: dict[Series, dict[int, float]] = {}
             for place in batches:
-                for offset, device in enumerate(self.shapes[self.shape[place]].devices):
+                for device, offset_ms in self.shapes[self.shape[place]].times():
                     for point, quantity in enumerate(QUANTITIES):
                         series = Series(farm_name(farm), subject_of(device), quantity)
                         rows = expected.setdefault(series, {})
-                        rows[self.at_ms[place] + offset * 100] = values[device][point][self.variant[place]]
+                        rows[self.at_ms[place] + offset_ms] = values[device][point][self.variant[place]]
             yield farm, expected
 
 
