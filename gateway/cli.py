@@ -6,8 +6,6 @@ Starting is light: what a command needs is imported when it is called.
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,15 +36,9 @@ def run(config: ConfigOption) -> None:
 
     A wrong file stops it before anything is started, with the line of each error and exit code 2.
     """
-    from gateway.service import serve
+    from gateway import process
 
-    gateway = _load(config, with_files=True)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format=f"%(asctime)s %(levelname)s {gateway.site} {gateway.name} %(message)s",
-    )
-    asyncio.run(serve(gateway))
+    process.become(config)
 
 
 @app.command()
@@ -164,7 +156,7 @@ def _load(file: Path, *, with_files: bool = False, with_outputs: bool = False) -
         gateway = load_gateway(file, drivers())
         if with_files:
             check_files(gateway)
-        if with_files or with_outputs:
+        if with_outputs:
             _check_outputs(gateway)
         return gateway
     except ConfigErrors as errors:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ from html import escape
 from typing import Literal
 
 from makiba.quantities import catalogue
-from makiba.reading import Reading, Series, Value
+from makiba.reading import Series, Value
 
 log = logging.getLogger("makiba.gateway.page")
 
@@ -63,17 +63,6 @@ def state_word(state: str, language: Language) -> str:
     if state.startswith("exception-"):
         return f"断られました ({state[10:]})" if language == "ja" else f"refused ({state[10:]})"
     return _WORDS[state][0 if language == "ja" else 1] if state in _WORDS else state
-
-
-class Latest:
-    """The newest reading of each series."""
-
-    def __init__(self) -> None:
-        self.newest: dict[Series, tuple[int, Value]] = {}
-
-    def take(self, readings: Iterable[Reading]) -> None:
-        for reading in readings:
-            self.newest[reading.series] = (reading.time_ms, reading.value)
 
 
 @dataclass(frozen=True, slots=True)

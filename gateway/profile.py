@@ -28,9 +28,9 @@ from makiba.words import nearest
 
 
 class Strict(BaseModel):
-    """Frozen, unknown keys forbidden, `"1"` is not `1`."""
+    """Frozen, unknown keys forbidden, `"1"` is not `1`. Its validator is made when it is first used."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 def _known_quantity(name: str) -> str:

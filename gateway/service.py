@@ -12,17 +12,14 @@ import logging
 import signal
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.alarm import OutputMissing, Safety
 from gateway.board import Board
 from gateway.clock import Clock, read_boot_id, unset_readings
 from gateway.driver import Bus
-from gateway.health import Health, open_metrics
+from gateway.health import Health
 from gateway.hot import ClockNote, SpoolInUse
-from gateway.page import Answer, Latest, Shown, render
-from gateway.page import serve as serve_http
+from gateway.latest import Latest
 from gateway.record import Recorder
 from gateway.site import Gateway
 from gateway.spool import Spool
@@ -31,13 +28,16 @@ from gateway.uplink import Uplink
 from gateway.window import Window, WindowRules
 from makiba.reading import Reading
 
+if TYPE_CHECKING:
+    from gateway.alarm import Safety
+
 log = logging.getLogger("makiba.gateway")
 
 RESTART_S = 10.0
 
 
-async def serve(gateway: Gateway) -> None:
-    """Runs until SIGTERM or SIGINT."""
+async def serve(gateway: Gateway, software: str) -> None:
+    """Runs until SIGTERM or SIGINT. `software` is what the status calls it."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,8 +60,8 @@ async def serve(gateway: Gateway) -> None:
         gateway.site,
         gateway.mqtt,
         clock,
-        software=software(),
-        reported=reported(gateway),
+        software=software,
+        reported=reported(gateway, software),
         window=Window(WindowRules(backlog_per_s=gateway.spool.backlog_per_s)),
     )
     uplink.attach(spool)
@@ -70,17 +70,13 @@ async def serve(gateway: Gateway) -> None:
 
     def keep(readings: Sequence[Reading]) -> None:
         # First, since a siren waits for nothing. What belongs to an alarm must outlive a power cut that follows it.
-        is_alarm = bool(gateway.watches) and safety.see(readings)
+        is_alarm = safety is not None and safety.see(readings)
         spool.append(readings, urgent=is_alarm)
         if gateway.page:
             latest.take(readings)
 
     recorder = Recorder(gateway.site, clock, keep)
-    try:
-        safety = Safety(gateway, recorder)
-    except OutputMissing as error:
-        log.error("%s", error)
-        raise SystemExit(2) from None
+    safety = _safety(gateway, recorder)
     health = Health(gateway, clock, spool, recorder, Board())
     early: list[str] = []  # troubles of the spool before there is a clock to stamp them with
     uplink.on_trouble = early.append
@@ -103,7 +99,7 @@ async def serve(gateway: Gateway) -> None:
     pollers = [asyncio.create_task(_keep_bus(bus, recorder), name=f"bus {bus.name}") for bus in gateway.buses]
     pollers.append(asyncio.create_task(health.keep(), name="health"))
     pollers.append(asyncio.create_task(health.feed_watchdog(), name="watchdog"))
-    if gateway.watches:
+    if safety:
         pollers.append(asyncio.create_task(safety.run(), name="safety"))
     pollers += _local_pages(gateway, clock, spool, uplink, health, latest)
     pollers.append(asyncio.create_task(_note_time(clock, spool), name="note time"))
@@ -113,7 +109,8 @@ async def serve(gateway: Gateway) -> None:
         ends: set[asyncio.Future[Any]] = {stop, link, spool_failed, *pollers}
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         notify("STOPPING=1")
-        await safety.stop()
+        if safety:
+            await safety.stop()
         await _cancel(pollers)
         await spool.flush()
         await asyncio.sleep(0)
@@ -126,30 +123,27 @@ async def serve(gateway: Gateway) -> None:
     log.info("gateway %s stopped", gateway.name)
 
 
+def _safety(gateway: Gateway, recorder: Recorder) -> Safety | None:
+    """The alarms of this gateway; None when it has none."""
+    if not gateway.watches:
+        return None
+    from gateway.alarm import OutputMissing, Safety  # with the judge and its rules
+
+    try:
+        return Safety(gateway, recorder)
+    except OutputMissing as error:
+        log.error("%s", error)
+        raise SystemExit(2) from None
+
+
 def _local_pages(
     gateway: Gateway, clock: Clock, spool: Spool, uplink: Uplink, health: Health, latest: Latest
 ) -> list[asyncio.Task[None]]:
-    """What the file wants served on this machine: metrics on loopback, the page where it says."""
-    tasks: list[asyncio.Task[None]] = []
+    if not (gateway.metrics or gateway.page):
+        return []
+    from gateway.served import serve_locally  # most gateways serve nothing, and hold nothing for it
 
-    def metrics(path: str, _query: str) -> Answer | None:
-        media = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-        return (media, open_metrics(health)) if path == "/metrics" else None
-
-    def page(path: str, query: str) -> Answer | None:
-        if path != "/" or gateway.page is None:
-            return None
-        language = "en" if "lang=en" in query else "ja" if "lang=ja" in query else gateway.page.language
-        shown = Shown(gateway.name, gateway.site, spool.waiting, uplink.is_connected, clock.is_known, latest.newest)
-        return "text/html", render(shown, "en" if language == "en" else "ja", clock.now_ms())
-
-    if gateway.metrics:
-        port = gateway.metrics.port
-        tasks.append(asyncio.create_task(serve_http("127.0.0.1", port, metrics, "metrics"), name="metrics"))
-    if gateway.page:
-        serving = serve_http(gateway.page.host, gateway.page.port, page, "page")
-        tasks.append(asyncio.create_task(serving, name="page"))
-    return tasks
+    return serve_locally(gateway, clock, spool, uplink, health, latest)
 
 
 def _join_clock(clock: Clock, spool: Spool, uplink: Uplink, recorder: Recorder, gateway: Gateway) -> None:
@@ -201,20 +195,12 @@ def _say_unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) ->
     log.error("%s: %r", context.get("message"), context.get("exception"))
 
 
-def software() -> str:
-    """Name and version, as the status says it."""
-    try:
-        return f"makiba {version('makiba')}"
-    except PackageNotFoundError:
-        return "makiba"
-
-
-def reported(gateway: Gateway) -> dict[str, Any]:
+def reported(gateway: Gateway, software: str) -> dict[str, Any]:
     """What the gateway tells the centre about its configuration."""
     return {
         "gateway": gateway.name,
         "site": gateway.site,
-        "software": software(),
+        "software": software,
         "devices": [
             {
                 "name": device.name,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, create_model
 
@@ -20,17 +20,18 @@ from gateway.driver import Bus, ChannelUse, Device, Driver, Point
 from gateway.outputs import MetricsOptions, OutputName, OutputOptions, PageOptions
 from gateway.partial import Rest, split
 from gateway.profile import LoadedProfile, Profile, ProfileShelf, Strict, Valued
-from gateway.safety import Watch, plan_watches
-from gateway.safety import problems as safety_problems
 from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located
 from makiba.mqtt import MqttOptions, TlsOptions
 from makiba.quantities import catalogue
 from makiba.reading import SITE_PATTERN, Series
-from makiba.rule import Rule, load_rules
 from makiba.settings import configs_dir
 from makiba.topics import GATEWAY_PATTERN
 from makiba.units import conversion, units_for
 from makiba.words import nearest
+
+if TYPE_CHECKING:
+    from gateway.safety import Watch
+    from makiba.rule import Rule
 
 _AsPath = Annotated[Path, BeforeValidator(lambda v: Path(v) if isinstance(v, str) else v)]
 BusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
@@ -82,6 +83,14 @@ class Gateway:
     watches: tuple[Watch, ...] = ()
     metrics: MetricsOptions | None = None
     page: PageOptions | None = None
+
+
+def kinds_named(file: Path) -> frozenset[str]:
+    """The kinds of bus that the file speaks of, and what else stands in their place; nothing is checked."""
+    data = load_located(file).data
+    buses = data.get("buses") if isinstance(data, dict) else None
+    found = [bus for bus in buses.values() if isinstance(bus, dict)] if isinstance(buses, dict) else []
+    return frozenset(str(key) for bus in found for key in bus if key != "devices")
 
 
 def load_gateway(file: Path, drivers: Mapping[str, Driver]) -> Gateway:
@@ -170,10 +179,7 @@ class _Second:
     def gateway(self) -> Gateway:
         p = self._parsed
         buses = tuple(self._with_coils(self._bus(name, bus)) for name, bus in p.buses.items())
-        rules = self._rules() if p.outputs or p.safety or p.rules else {}
-        if not self._problems:
-            for path, message in safety_problems(p.safety, p.outputs, rules, buses, p.rules):
-                self._say(path, message)
+        watches = self._watches(buses) if p.outputs or p.safety or p.rules else ()
         if self._problems:
             raise ConfigErrors(list(self._problems.values()))
         hot = p.spool.hot if p.spool.hot in ("auto", "off") else str(self._folder / p.spool.hot)
@@ -186,12 +192,23 @@ class _Second:
             buses,
             self._folder / Path(self._located.file).name,
             p.outputs,
-            plan_watches(p.safety, rules, buses, p.rules),
+            watches,
             p.metrics,
             p.page,
         )
 
+    def _watches(self, buses: tuple[Bus, ...]) -> tuple[Watch, ...]:
+        from gateway.safety import plan_watches, problems  # a gateway without alarms holds no rules in memory
+
+        p, rules = self._parsed, self._rules()
+        if not self._problems:
+            for path, message in problems(p.safety, p.outputs, rules, buses, p.rules):
+                self._say(path, message)
+        return () if self._problems else plan_watches(p.safety, rules, buses, p.rules)
+
     def _rules(self) -> Mapping[str, Rule]:
+        from makiba.rule import load_rules
+
         try:
             return load_rules(configs_dir() / "rules")
         except ConfigErrors as errors:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -75,7 +74,7 @@ class Quantity:
 @cache
 def catalogue() -> Mapping[str, Quantity]:
     """All quantities by name."""
-    located = load_located(Path(str(files("makiba") / "quantities.yaml")))
+    located = load_located(Path(__file__).with_name("quantities.yaml"))
     entries = located.validate(_Catalogue).root
     return {
         name: Quantity(
