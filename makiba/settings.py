@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -68,6 +68,15 @@ class Settings(BaseModel):
     lorawan_application: str = Field(default="+", description="Id of ChirpStack's application; +: all of them")
     lorawan_profiles: _AsPath | None = Field(
         default=None, description="Folder of LoRaWAN profiles; default: those that come with Makiba"
+    )
+    weather_jma: str = Field(default="https://www.jma.go.jp", description="The weather agency's pages (JSON)")
+    weather_jma_xml: str = Field(default="https://www.data.jma.go.jp", description="The weather agency's XML feeds")
+    weather_warnings: Literal["json", "xml"] = Field(
+        default="json", description="Where warnings are read: json (the pages) or xml (the feeds)"
+    )
+    weather_wagri: str = Field(default="https://api.wagri2.net", description="WAGRI's address")
+    weather_wagri_token: _AsSecret | None = Field(
+        default=None, description="Token for WAGRI's forecast; empty: it is not asked"
     )
     rules: _AsPath | None = Field(default=None, description="Folder of rules; default: those that come with Makiba")
 

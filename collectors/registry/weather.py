@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -150,6 +150,15 @@ def open_warnings(session: Session, viewer: Viewer, area: str) -> Sequence[Weath
     require_service(viewer)
     query = select(WeatherWarning).where(WeatherWarning.area == area, WeatherWarning.ended_ms.is_(None))
     return session.scalars(query.order_by(WeatherWarning.since_ms, WeatherWarning.code)).all()
+
+
+def ended_warnings(session: Session, viewer: Viewer, area: str) -> dict[tuple[str, str], int]:
+    """When the last warning of each code ended that was in force for `area`. `viewer` is a part of Makiba."""
+    require_service(viewer)
+    query = select(WeatherWarning.code, func.max(WeatherWarning.ended_ms)).where(
+        WeatherWarning.area == area, WeatherWarning.ended_ms.is_not(None)
+    )
+    return {(area, code): ended_ms for code, ended_ms in session.execute(query.group_by(WeatherWarning.code))}
 
 
 def site_warnings(
