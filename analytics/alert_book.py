@@ -2,6 +2,7 @@
 
 Guarantees (DESIGN.md says how): one problem is one alert, however often it is judged; each step is an event in the
 same transaction as the change it tells of; an alert that got worse is nobody's until somebody acknowledges it again.
+One whose rule says `reset: by-hand` is over when its values are well, and ends when a person says so after that.
 Reading is `collectors.registry.alerts`. Every function works in the session of the caller, who commits.
 """
 
@@ -59,7 +60,8 @@ def write(session: Session, viewer: Service, decision: Decision, now_ms: int) ->
 def acknowledge(session: Session, viewer: Person, alert_id: str, now_ms: int) -> Alert | None:
     """Notes that `viewer` takes care of the alert; None when there is none for them.
 
-    One that is acknowledged or has ended already stays as it is: the first who answered has it.
+    One that is acknowledged or has ended already stays as it is: the first who answered has it. One that is over and
+    waits for a person ends by it.
     """
     if not isinstance(viewer, Person):
         raise TypeError("only a person acknowledges an alert")
@@ -68,7 +70,11 @@ def acknowledge(session: Session, viewer: Person, alert_id: str, now_ms: int) ->
         return None
     if row.acknowledged_ms is None and row.ended_ms is None:
         row.acknowledged_ms, row.acknowledged_by = now_ms, viewer.id
-        _note(session, viewer, row, "acknowledged", now_ms)
+        if row.over_ms is None:
+            _note(session, viewer, row, "acknowledged", now_ms)
+        else:
+            row.ended_ms = max(now_ms, row.onset_ms)
+            _note(session, viewer, row, "reset", now_ms, {"over_ms": row.over_ms})
     return row
 
 
@@ -87,7 +93,7 @@ def _open(session: Session, viewer: Service, row: Alert | None, decision: Decisi
         return Written(row.id, row.onset_ms, _update(session, viewer, row, decision, now_ms))
     row = session.get(Alert, _id(decision))
     if row is not None:  # it ended and is there again since the same moment: what watched it was away
-        row.ended_ms = row.acknowledged_ms = row.acknowledged_by = None
+        row.ended_ms = row.over_ms = row.acknowledged_ms = row.acknowledged_by = None
         row.severity = decision.severity
         kind = "reopened"
     else:
@@ -109,7 +115,14 @@ def _open(session: Session, viewer: Service, row: Alert | None, decision: Decisi
 
 
 def _update(session: Session, viewer: Service, row: Alert, decision: Decision, now_ms: int) -> bool:
+    if row.over_ms is not None and decision.kind == "seen":
+        return False  # of a judge that does not know yet that it is over
     _refresh(row, decision, now_ms)
+    if row.over_ms is not None:
+        row.over_ms = row.acknowledged_ms = row.acknowledged_by = None
+        row.severity = SEVERITIES[max(SEVERITIES.index(decision.severity), _rank(row.severity))]
+        _note(session, viewer, row, "again", now_ms, {"severity": row.severity, "signals": dict(row.signals)})
+        return True
     if SEVERITIES.index(decision.severity) <= _rank(row.severity):
         return False
     detail = {"from": row.severity, "to": decision.severity, "signals": dict(row.signals)}
@@ -120,8 +133,18 @@ def _update(session: Session, viewer: Service, row: Alert, decision: Decision, n
 
 
 def _end(session: Session, viewer: Service, row: Alert, decision: Decision, now_ms: int) -> bool:
-    row.ended_ms = max(decision.at_ms, row.onset_ms)
-    _note(session, viewer, row, "ended", now_ms, {"reason": decision.reason} if decision.reason else {})
+    reason = {"reason": decision.reason} if decision.reason else {}
+    at_ms = max(decision.at_ms, row.onset_ms)
+    if not decision.by_hand:
+        row.ended_ms = at_ms
+        _note(session, viewer, row, "ended", now_ms, reason)
+        return True
+    if row.over_ms is not None:
+        return False
+    # Whoever took care of it said so before it was over; that it is safe now has to be said again.
+    row.over_ms = at_ms
+    row.acknowledged_ms = row.acknowledged_by = None
+    _note(session, viewer, row, "over", now_ms, {"over_ms": at_ms, **reason})
     return True
 
 

@@ -18,6 +18,7 @@ class Decision:
     `at_ms`: when it is decided; for `end`, when the problem was over. `step`: how many steps worse than its rule
     begins. `signals`: per signal {quantity, subject, value, time_ms}, and
     `toward` (above, below) where it gets worse that way. `children`: what is not watched because of it.
+    `by_hand`: its rule is one whose alerts only a person ends.
     """
 
     kind: Kind
@@ -32,6 +33,7 @@ class Decision:
     reason: str = ""
     signals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     children: tuple[str, ...] = ()
+    by_hand: bool = False
 
     @property
     def key(self) -> tuple[str, str]:

@@ -219,6 +219,7 @@ class Judge:
             step=step,
             signals=self._known.signals(pair, now_ms),
             children=tuple(below(self._farm, rule.about, pair.subject)),
+            by_hand=rule.reset == "by-hand",
         )
 
     def _unwatched(self, key: Key, watch: _Watch, now_ms: int) -> Decision | None:
@@ -226,7 +227,9 @@ class Judge:
         rule, onset_ms = self._rules.rules.get(key[0]), watch.standing.onset_ms
         if onset_ms is None or (rule is not None and may_watch(self._farm, rule, key[1])):
             return None
-        return Decision("end", self._farm.site, *key, onset_ms, now_ms, reason="not watched any more")
+        by_hand = rule is not None and rule.reset == "by-hand"
+        why = "not watched any more"
+        return Decision("end", self._farm.site, *key, onset_ms, now_ms, reason=why, by_hand=by_hand)
 
     def confirm(self, decision: Decision, onset_ms: int | None = None) -> None:
         """Remembers that `decision` is written. `onset_ms`: of the alert that stood in the book already."""

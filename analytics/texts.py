@@ -26,6 +26,11 @@ LANGUAGES: Final = ("ja", "en")
 _UNKNOWN: Final[Names] = {"ja": "不明", "en": "unknown"}
 _FARM: Final[Names] = {"ja": "牧場", "en": "the farm"}
 _MANY: Final = 4
+_OVER: Final[Names] = {"ja": " 値は もう 正常です。", "en": " Values are back to normal."}
+_RESET: Final[Names] = {
+    "ja": "安全を たしかめてから、ボタンで 解除してください。",
+    "en": "Make sure that it is safe, then reset the alert with the button.",
+}
 
 # What a device's or gateway's state says; `exception-2` and the like are found by their beginning.
 _STATES: Final[Mapping[str, Names]] = {
@@ -126,6 +131,7 @@ def describe(alert: Alert, rule: Rule | None, names: FarmNames) -> Described:
     children = tuple((c["subject"], names.of(c["subject"])) for c in alert.children or ())
     signals = {n: _shown(s) for n, s in (alert.signals or {}).items()}
     title, action = _texts(rule, alert)
+    waits = alert.over_ms is not None and alert.ended_ms is None
     message: dict[str, str] = {}
     for language in LANGUAGES:
         words = {
@@ -137,10 +143,12 @@ def describe(alert: Alert, rule: Rule | None, names: FarmNames) -> Described:
         }
         template = getattr(rule.message, language) if rule else "{subject}"
         message[language] = _capital(string.Formatter().vformat(template, (), words))
+        if waits:
+            message[language] += _OVER[language]
     return Described(
         title,
         message,
-        action,
+        _RESET if waits else action,
         _both(rule.note) if rule and rule.note else None,
         subject,
         place,

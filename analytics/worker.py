@@ -175,6 +175,7 @@ class Worker:
         # The book is right: another worker may have written, and a snapshot is older than the last decision.
         rows = alerts.open_alerts(session, ME, site)
         watched.open_severities = [row.severity for row in rows]
+        rows = [row for row in rows if row.over_ms is None]  # the others wait for a person, not for a reading
         watched.judge.forget_unless({(row.rule, row.subject) for row in rows})
         for row in rows:
             severity: Severity = next((s for s in SEVERITIES if s == row.severity), "info")

@@ -56,6 +56,7 @@ def _view(session: Session, row: Alert, words: Described) -> AlertOut:
         "onset_ms": row.onset_ms,
         "opened_ms": row.opened_ms,
         "ended_ms": row.ended_ms,
+        "over_ms": row.over_ms,
         "acknowledged_ms": row.acknowledged_ms,
         "acknowledged_by": _name_of(session, row.acknowledged_by),
         "children": [Child(subject=subject, name=_names(name)) for subject, name in words.children],

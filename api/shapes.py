@@ -188,6 +188,8 @@ class AlertOut(Shape):
     onset_ms: int
     opened_ms: int
     ended_ms: int | None
+    over_ms: int | None
+    """Since when its values are well again: it ends when a person acknowledges it after that."""
     acknowledged_ms: int | None
     acknowledged_by: str | None
     children: list[Child]

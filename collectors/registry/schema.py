@@ -209,6 +209,8 @@ class Alert(Base):
     opened_ms: Mapped[int]
     seen_ms: Mapped[int]
     ended_ms: Mapped[int | None]
+    over_ms: Mapped[int | None]
+    """Since when the values are well again, of an alert that only a person ends."""
     acknowledged_ms: Mapped[int | None]
     acknowledged_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
     signals: Mapped[dict[str, Any]] = mapped_column(default=dict)

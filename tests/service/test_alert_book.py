@@ -161,6 +161,60 @@ def test_a_change_and_its_event_are_there_together_or_not_at_all(registry: Regis
     assert kinds(registry) == []
 
 
+def gas(kind: Kind, onset: int = T0, at: int = T0, ppm: float = 12.0, severity: Severity = "critical") -> Decision:
+    signals = {"h2s": {"quantity": "hydrogen_sulfide", "subject": "pit", "value": ppm * 1e-6, "time_ms": at}}
+    return Decision(kind, SITE, "gas.h2s2", "pit", onset, at, severity, signals=signals, by_hand=True)
+
+
+def press(registry: Registry, alert: str, now: int) -> Alert:
+    with registry.write() as session:
+        row = alert_book.acknowledge(session, OWNER, alert, now)
+        assert row is not None
+        session.expunge(row)
+    return row
+
+
+def test_a_life_safety_alert_is_over_by_itself_and_ends_by_a_person(registry: Registry) -> None:
+    alert = write(registry, gas("open")).alert_id
+    press(registry, alert, T0 + 1)
+    over = gas("end", at=T0 + 2)
+    assert write(registry, over, T0 + 3).changed
+    assert not write(registry, over, T0 + 4).changed
+    (row,) = rows(registry)
+    # Who took care of it said so while the gas was there; that it is safe now is another thing.
+    assert (row.ended_ms, row.over_ms, row.acknowledged_ms) == (None, T0 + 2, None)
+    row = press(registry, alert, T0 + 9)
+    assert (row.ended_ms, row.acknowledged_by) == (T0 + 9, OWNER.id)
+    assert kinds(registry) == ["opened", "acknowledged", "over", "reset"]
+    press(registry, alert, T0 + 10)
+    assert kinds(registry) == ["opened", "acknowledged", "over", "reset"]
+
+
+def test_nobody_resets_gas_that_is_still_there(registry: Registry) -> None:
+    alert = write(registry, gas("open")).alert_id
+    assert press(registry, alert, T0 + 1).ended_ms is None
+    assert press(registry, alert, T0 + 2).ended_ms is None
+    assert kinds(registry) == ["opened", "acknowledged"]
+
+
+def test_gas_that_comes_again_before_the_reset_is_the_same_alert_and_nobody_s(registry: Registry) -> None:
+    first = write(registry, gas("open"))
+    write(registry, gas("end", at=T0 + 2), T0 + 3)
+    again = write(registry, gas("open", onset=T0 + 50, at=T0 + 50), T0 + 51)
+    assert (again.alert_id, again.onset_ms, again.changed) == (first.alert_id, T0, True)
+    (row,) = rows(registry)
+    assert (row.over_ms, row.ended_ms, row.acknowledged_ms) == (None, None, None)
+    assert press(registry, first.alert_id, T0 + 60).ended_ms is None
+    assert kinds(registry) == ["opened", "over", "again", "acknowledged"]
+
+
+def test_an_old_judge_does_not_bring_back_what_is_over(registry: Registry) -> None:
+    write(registry, gas("open"))
+    write(registry, gas("end", at=T0 + 2), T0 + 3)
+    assert not write(registry, gas("seen", at=T0 + 1), T0 + 4).changed
+    assert rows(registry)[0].over_ms == T0 + 2
+
+
 class Book(RuleBasedStateMachine):
     """Any order of decisions and answers, each perhaps twice, against a model of one subject's life."""
 

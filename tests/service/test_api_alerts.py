@@ -81,6 +81,21 @@ def test_the_first_who_acknowledges_has_it(centre: Centre) -> None:
     assert [(e["kind"], e["who"]) for e in again["events"]] == [("opened", None), ("acknowledged", "taroさん")]
 
 
+def test_an_alert_that_is_over_and_waits_for_a_person_says_so_and_ends_by_the_button(centre: Centre) -> None:
+    onset_ms = centre.clock() - 900_000
+    alert = warm_tank(centre, onset_ms=onset_ms, by_hand=True)
+    with centre.signed_in() as browser:
+        assert acknowledge(browser, alert)["state"] == "acknowledged"
+        warm_tank(centre, "end", onset_ms=onset_ms, by_hand=True)
+        [told] = browser.get(ALERTS).json()["alerts"]
+        assert (told["state"], told["over_ms"], told["ended_ms"]) == ("open", centre.clock(), None)
+        assert told["message"]["en"].endswith("Values are back to normal.")
+        assert told["message"]["ja"].endswith("値は もう 正常です。")
+        assert "reset the alert" in told["action"]["en"]
+        assert acknowledge(browser, alert)["state"] == "ended"
+        assert browser.get(ALERTS).json()["alerts"] == []
+
+
 def test_active_and_ended_alerts_are_two_lists_and_go_on_by_time(centre: Centre) -> None:
     ids = []
     for _ in range(3):

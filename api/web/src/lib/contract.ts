@@ -109,6 +109,8 @@ export interface Alert {
   onset_ms: number;
   opened_ms: number;
   ended_ms: number | null;
+  /** Values are well again since then; it ends when a person says so. */
+  over_ms?: number | null;
   acknowledged_ms: number | null;
   acknowledged_by: string | null;
   children: { subject: string; name: Names }[];
