@@ -175,8 +175,10 @@ class Collector:
 
 def _subscriptions() -> list[tuple[str, SubscribeOptions]]:
     once = SubscribeOptions(qos=1)
+    # Readings that somebody had retained were taken when they came; Mosquitto would give them to each new member.
+    fresh = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
     return [
-        (topics.shared(topics.COLLECTORS_GROUP, topics.all_gateways(topics.READINGS)), once),
+        (topics.shared(topics.COLLECTORS_GROUP, topics.all_gateways(topics.READINGS)), fresh),
         (topics.all_gateways(topics.STATUS), once),
         (topics.all_gateways(topics.CONFIG_REPORTED), once),
     ]
