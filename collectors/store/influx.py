@@ -21,13 +21,22 @@ from collectors.store.influx_commit import Commit
 from collectors.store.influx_http import ANSWER_S, Bucket, Database, Http
 from collectors.store.influx_inventory import take_inventory
 from collectors.store.influx_move import Moves
-from collectors.store.influx_rollup import RAW_FOLDS, ROW, STATE, WINDOW, WINDOW_FOLDS, RollUps, State, window_of
-from collectors.store.levels import Segment, merge, quarter_of, segments
+from collectors.store.influx_rollup import RollUps
+from collectors.store.influx_windows import (
+    STATE,
+    WINDOW,
+    State,
+    ask_freshness,
+    finest,
+    minutes_from_raw,
+    statements_of,
+    windows_in,
+)
+from collectors.store.levels import WIDTHS_MS, merge, segments
 from collectors.store.line_protocol import (
     EARLIEST_MS,
     LATEST_MS,
     from_groups,
-    groups,
     identifier,
     measurement_of,
     split_key,
@@ -117,8 +126,8 @@ class InfluxStore(Moves):
 
     def _not_expired(self, columns: Columns, rejected: list[tuple[int, str]]) -> tuple[Columns, list[int] | None]:
         """`columns` without what is older than the store keeps, and where each stood (None: as it was)."""
-        if not columns.times_ms or min(columns.times_ms) > time.time() * 1000 - 86_400_000:
-            return columns, None  # nobody keeps less than a day
+        if not columns.times_ms:
+            return columns, None
         kept_from_ms = self._state().kept_from_ms
         raw_from, text_from = kept_from_ms.get("raw", EARLIEST_MS), kept_from_ms.get("text", EARLIEST_MS)
         if min(columns.times_ms) >= max(raw_from, text_from):
@@ -187,28 +196,24 @@ class InfluxStore(Moves):
         start_ms, end_ms = max(start_ms, EARLIEST_MS), min(end_ms, LATEST_MS)
         if is_text(series.quantity) or end_ms <= start_ms:
             return []
-        fresh = self._rollups.freshness(series.site, start_ms, end_ms)
+        fresh = ask_freshness(self._query, series.site, start_ms, end_ms)
+        whole = segments(start_ms, end_ms, width_ms, offset_ms, fresh)
         asked = [
-            statements_of(series, segment, width_ms, offset_ms)
-            for segment in _cut(segments(start_ms, end_ms, width_ms, offset_ms, fresh), fresh.kept_from_ms)
+            statements_of(series, segment, width_ms, offset_ms, WIDTHS_MS.get(segment.level, 1))
+            for segment in minutes_from_raw(whole, fresh.kept_from_ms.get("raw", EARLIEST_MS))
         ]
         parts: list[Window] = []
         for at in range(0, len(asked), _SEGMENTS_PER_QUERY):
             several = asked[at : at + _SEGMENTS_PER_QUERY]
             rows: dict[int, list[Window]] = {}
             for table in self._query("; ".join(statement for statements in several for statement in statements)):
-                rows.setdefault(table["statement"], []).extend(_windows_of(table))
+                rows.setdefault(table["statement"], []).extend(windows_in(table))
             number = 0
             for statements in several:
                 fine, coarse = rows.get(number, []), rows.get(number + 1, []) if len(statements) == 2 else []
-                parts += _finest(fine, coarse)
+                parts += finest(fine, coarse)
                 number += len(statements)
         return merge(parts, width_ms, offset_ms)
-
-    def sites(self) -> list[str]:
-        sources = ", ".join(identifier(name) for name in (*groups(), *WINDOW.values()))
-        tables = self._query(f'SHOW TAG VALUES FROM {sources} WITH KEY = "site"')
-        return sorted({str(site) for table in tables for _, site in table["values"]})
 
     def series(self, site: str) -> list[Series]:
         return sorted(self._series_of(site))
@@ -246,19 +251,10 @@ class InfluxStore(Moves):
         return self._rollups.roll_up(before_ms, limit)
 
     def expire(self, level: Level, before_ms: int) -> int:
-        self._known_state = None
-        return self._rollups.expire(level, before_ms)
-
-    def horizons(self) -> Mapping[Level, int]:
-        return self._rollups.state().kept_from_ms
-
-    def rollups(
-        self, series: Series, level: Level, start_ms: int, end_ms: int, limit: int | None = None
-    ) -> list[Window]:
-        return self._rollups.stored(series, level, start_ms, end_ms, limit)
-
-    def carry(self, series: Series, level: Level, windows: Sequence[Window]) -> None:
-        self._rollups.carry(series, level, windows)
+        try:
+            return self._rollups.expire(level, before_ms)
+        finally:
+            self._known_state = None
 
     def delete_site(self, site: str) -> None:
         self._target.delete_site(site)
@@ -284,47 +280,6 @@ class InfluxStore(Moves):
     def _query(self, statement: str) -> list[dict[str, Any]]:
         """The tables that InfluxQL answers with; none when the database is not there yet."""
         return self._http.query(self._database, statement, self._target.miss)
-
-
-def statements_of(series: Series, segment: Segment, width_ms: int, offset_ms: int) -> list[str]:
-    """What answers a stretch of `windows`; of two statements the first is finer and counts where it has windows."""
-    when = where(series, segment.start_ms, segment.end_ms)
-    by_time = f"GROUP BY time({width_ms}ms, {offset_ms}ms) fill(none)"
-    if segment.level == "raw":
-        return [f"SELECT {RAW_FOLDS} FROM {_from(series)} WHERE {when} {by_time}"]  # noqa: S608 (quoted)
-    if segment.level == "minute":
-        # Which minutes are kept depends on how many readings a quarter has: as they are, to be told apart here.
-        return [f"SELECT {ROW} FROM {identifier(WINDOW[level])} WHERE {when}" for level in ("minute", "quarter")]  # noqa: S608
-    return [f"SELECT {WINDOW_FOLDS} FROM {identifier(WINDOW[segment.level])} WHERE {when} {by_time}"]  # noqa: S608
-
-
-def _cut(whole: Sequence[Segment], kept_from_ms: Mapping[Level, int]) -> list[Segment]:
-    """`whole` with minutes read from raw where there is raw: the server folds a few readings as quickly."""
-    raw_from_ms = kept_from_ms.get("raw", EARLIEST_MS)
-    found = []
-    for segment in whole:
-        if segment.level == "minute":
-            if segment.start_ms < raw_from_ms:
-                found.append(Segment("minute", segment.start_ms, min(segment.end_ms, raw_from_ms)))
-            if segment.end_ms > raw_from_ms:
-                found.append(Segment("raw", max(segment.start_ms, raw_from_ms), segment.end_ms))
-        else:
-            found.append(segment)
-    return found
-
-
-def _windows_of(table: Mapping[str, Any]) -> list[Window]:
-    """Rows of count, min, mean, max, last, sum as windows; the mean is made of the sum."""
-    return [window_of([*row[:3], row[6] / row[1], *row[4:]]) for row in table["values"] if row[1]]
-
-
-def _finest(fine: list[Window], coarse: list[Window]) -> list[Window]:
-    """`fine`, and of `coarse` those in whose quarter hour there is no fine one; ascending."""
-    if not coarse:
-        return fine
-    covered = {quarter_of(window.start_ms) for window in fine}
-    both = [*fine, *(window for window in coarse if window.start_ms not in covered)]
-    return sorted(both, key=lambda window: window.start_ms)
 
 
 def _from(series: Series) -> str:

@@ -32,6 +32,7 @@ LONGEST_WAIT_S: Final = 300.0
 """A server that asks for more patience is asked again after this long."""
 
 _ROWS_PER_CHUNK: Final = "10000"
+_MINUS_ZERO: Final = re.compile(rb"-0[,\]]")
 _DROPPED: Final = re.compile(r"\bdropped=(\d+)\s*$")
 
 
@@ -239,7 +240,7 @@ def _tables(base: str, data: bytes) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            results = json.loads(line)["results"]
+            results = json.loads(line, parse_int=_whole if _MINUS_ZERO.search(line) else int)["results"]
         except (ValueError, KeyError, TypeError):
             raise StoreMisconfigured(f"{base}: {_quoted(data)} is no answer of InfluxDB's") from None
         for result in results:
@@ -261,6 +262,11 @@ def _tables(base: str, data: bytes) -> list[dict[str, Any]]:
     if not data.strip():
         raise StoreMisconfigured(f"{base}: an empty answer is no answer of InfluxDB's")
     return tables
+
+
+def _whole(text: str) -> int | float:
+    """A number without a point: the server spells -0.0 as -0."""
+    return -0.0 if text == "-0" else int(text)
 
 
 def raise_for(base: str, status: int, body: bytes, headers: Mapping[str, str]) -> NoReturn:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from collectors.store.influx_marks import QUARTER_MARK
-from collectors.store.influx_rollup import STATE_QUERY, WINDOW, state_of
+from collectors.store.influx_windows import STATE_QUERY, WINDOW, Query, state_of
 from collectors.store.line_protocol import from_groups, groups, identifier
 from collectors.store.protocol import Inventory, Level
-
-Query = Callable[[str], list[dict[str, Any]]]
 
 _TYPES: Final = {
     **dict.fromkeys(("value", "min", "mean", "max", "last", "sum"), "float"),

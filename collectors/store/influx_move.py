@@ -6,15 +6,14 @@ Carried roll-ups get no mark: nothing is dirty about them, and their raw is not 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from collectors.store.influx_http import Bucket, Database
-from collectors.store.influx_rollup import WINDOW, RollUps, window_line, window_of
+from collectors.store.influx_rollup import RollUps
+from collectors.store.influx_windows import ROW, WINDOW, window_line, window_of
 from collectors.store.line_protocol import EARLIEST_MS, groups, identifier, where
 from collectors.store.protocol import Level, StoreMisconfigured, Window
 from makiba.reading import Series
-
-_FIELDS: Final = '"count", "min", "mean", "max", "last", "sum"'
 
 
 class _Influx(Protocol):
@@ -44,7 +43,7 @@ class Moves:
             return []
         most = f" LIMIT {limit}" if limit is not None else ""
         tables = self._query(
-            f"SELECT {_FIELDS} FROM {identifier(WINDOW[level])} "  # noqa: S608 (quoted)
+            f"SELECT {ROW} FROM {identifier(WINDOW[level])} "  # noqa: S608 (quoted)
             f"WHERE {where(series, start_ms, end_ms)} ORDER BY time ASC{most}"
         )
         return [window_of(row) for table in tables for row in table["values"]]
