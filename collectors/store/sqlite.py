@@ -1,186 +1,265 @@
 """Readings in one SQLite file: the store of a single machine, nothing to install.
 
-A commit is on the disk before `write` returns (WAL, synchronous=FULL). One connection writes, under a lock; each
-thread reads on a connection of its own and is never held up by the writer. Several processes may share the file.
-A reading is a row of 20-30 bytes keyed by (series, time), so that the newest value of a series is one descent of a
-tree however many there are.
+A commit is on the disk before `write_columns` returns (WAL, synchronous=FULL). One connection writes, under a lock;
+each thread reads on a connection of its own and is never held up by the writer. Several processes may share the file.
+How readings lie in it and what that costs: `DESIGN.md`, `sqlite_layout`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
-from collectors.store.fold import gaps_between, is_text, wrong_kind
+from collectors.store import sqlite_migrate, sqlite_rollup
+from collectors.store.fold import gaps_between, is_text
+from collectors.store.levels import Segment
 from collectors.store.protocol import (
+    Inventory,
+    Level,
     Point,
-    RawOnly,
     ReadingsRejected,
     StoreError,
     StoreMisconfigured,
     StoreUnavailable,
     Window,
 )
-from makiba.reading import Columns, Reading, Series, Value
+from collectors.store.sqlite_inventory import take_inventory
+from collectors.store.sqlite_layout import SCHEMA, VERSION, Layout, layout_version, make_views, read_layout
+from collectors.store.sqlite_reads import newest_numbers, numbers_of, rolled, windows_of
+from collectors.store.sqlite_writes import Writer, series_number
+from makiba.reading import Columns, Reading, Series
 
 BUSY_TIMEOUT_S: Final = 5.0
+_PRAGMAS: Final = (
+    "synchronous = FULL",
+    "cache_size = -16000",
+    "temp_store = MEMORY",
+    "secure_delete = OFF",  # but see delete_site
+    "journal_size_limit = 67108864",
+)
 
-# AUTOINCREMENT: the id of a series that was deleted is never given to another one, since a writer in another
-# process may still remember it; the foreign key then refuses its row.
-_SCHEMA: Final = """
-CREATE TABLE series (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    site TEXT NOT NULL, subject TEXT NOT NULL, quantity TEXT NOT NULL,
-    UNIQUE (site, subject, quantity)
-);
-CREATE TABLE reading (
-    series_id INTEGER NOT NULL REFERENCES series (id) ON DELETE CASCADE,
-    time_ms INTEGER NOT NULL,
-    value NOT NULL,
-    PRIMARY KEY (series_id, time_ms)
-) WITHOUT ROWID;
-PRAGMA user_version = 1;
-"""
+_NEWEST_TEXT: Final = "SELECT time_ms, value FROM text_reading WHERE series_id = ? ORDER BY time_ms DESC LIMIT 1"
 
-_UPSERT: Final = """
-INSERT INTO reading (series_id, time_ms, value) VALUES (?, ?, ?)
-ON CONFLICT (series_id, time_ms) DO UPDATE SET value = excluded.value WHERE value IS NOT excluded.value
-"""
-
-_LATEST: Final = """
-SELECT s.subject, s.quantity, r.time_ms, r.value FROM series s
-JOIN reading r ON r.series_id = s.id AND r.time_ms = (SELECT max(time_ms) FROM reading WHERE series_id = s.id)
-WHERE s.site = ?
-"""
-
-_RANGE: Final = """
-SELECT time_ms, value FROM reading WHERE series_id = (SELECT id FROM series WHERE site = ? AND subject = ? AND quantity = ?)
-AND time_ms >= ? AND time_ms < ? ORDER BY time_ms LIMIT ?
-"""  # noqa: E501
-
-_WINDOWS: Final = """
-SELECT w.start_ms, w.count, w.minimum, w.mean, w.maximum, r.value FROM (
-    SELECT series_id, (time_ms - :offset) / :width * :width + :offset AS start_ms, count(*) AS count,
-           min(value) AS minimum, avg(value) AS mean, max(value) AS maximum, max(time_ms) AS last_ms
-    FROM reading
-    WHERE series_id = (SELECT id FROM series WHERE site = :site AND subject = :subject AND quantity = :quantity)
-      AND time_ms >= :start AND time_ms < :end
-    GROUP BY (time_ms - :offset) / :width
-) w JOIN reading r ON r.series_id = w.series_id AND r.time_ms = w.last_ms
-ORDER BY w.start_ms
-"""
-
-_SERIES: Final = """
-SELECT subject, quantity FROM series s WHERE site = ? AND EXISTS (SELECT 1 FROM reading WHERE series_id = s.id)
-"""
+T = TypeVar("T")
 
 
-class SqliteStore(RawOnly):
+class _Reader:
+    """A thread's connection, and what it remembers of the layout and of names."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.db = connection
+        self._layout: Layout | None = None
+        self.series: dict[int, Series] = {}
+
+    def layout(self) -> Layout:
+        if self._layout is None or layout_version(self.db) != self._layout.version:
+            self._layout = read_layout(self.db)
+        return self._layout
+
+    def series_of(self, number: int, site: str, subject: str, quantity: str) -> Series:
+        """The same object again for a number: numbers are never given twice."""
+        known = self.series.get(number)
+        if known is None:
+            known = self.series[number] = Series(site, subject, quantity)
+        return known
+
+
+class SqliteStore:
     """See `collectors.store.protocol.Store` for what is promised."""
 
     def __init__(self, path: Path) -> None:
-        """Opens or makes the file at `path`, with its folder."""
+        """Opens or makes the file at `path`, with its folder; one of an older version is brought up to date first."""
         self._path = path
-        self._ids: dict[Series, int] = {}
         self._writing = threading.Lock()
         self._readers = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._opening = threading.Lock()
         self._closed = False
+        self._write = Writer()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600, exist_ok=True)  # a farm's data is the farm's
         except OSError as error:
             raise StoreMisconfigured(f"{path}: {error.strerror}") from None
-        with _translated(path):
-            self._writer = self._connect()
-            self._make_tables()
+        try:
+            with _translated(path):
+                self._writer = self._connect()
+                self._make_tables()
+                sqlite_rollup.make_temporary(self._writer)
+        except StoreError:
+            self.close()
+            raise
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    # ------------------------------------------------------------------------------------------------- writing
 
     def write(self, readings: Sequence[Reading]) -> None:
-        wrong = wrong_kind(Columns.of(readings))
-        bad = {index for index, _ in wrong}
-        good = [reading for index, reading in enumerate(readings) if index not in bad]
-        if good:
-            with self._writing, _translated(self._path):
-                try:
-                    self._commit(good)
-                except sqlite3.IntegrityError:
-                    # Another process removed a farm whose series are remembered here: look them up again.
-                    self._ids.clear()
-                    self._commit(good)
-        if wrong:
-            raise ReadingsRejected(wrong)
+        self.write_columns(Columns.of(readings))
 
-    def _commit(self, readings: Sequence[Reading]) -> None:
-        new: dict[Series, int] = {}
+    def write_columns(self, columns: Columns) -> None:
+        if not len(columns):
+            return
         with self._transaction() as db:
-            rows: dict[tuple[int, int], Value] = {}
-            for reading in readings:
-                number = self._ids.get(reading.series) or new.get(reading.series)
-                if number is None:
-                    number = new[reading.series] = _series_id(db, reading.series)
-                value = reading.value
-                rows[number, reading.time_ms] = value if isinstance(value, str) else float(value)
-            # In the key's order a backlog goes into few pages; the dict kept the last value of each key.
-            db.executemany(_UPSERT, [(number, time_ms, rows[number, time_ms]) for number, time_ms in sorted(rows)])
-        self._ids.update(new)  # only now: ids of a failed commit do not exist
+            rejected = self._write.put(db, columns)
+        if rejected:
+            raise ReadingsRejected(rejected)
+
+    def roll_up(self, before_ms: int, limit: int = 500) -> int:
+        with self._transaction() as db:
+            return sqlite_rollup.roll_up(db, before_ms, limit)
+
+    def expire(self, level: Level, before_ms: int) -> int:
+        if level in ("text", "day"):
+            return self._expire_rows(level, before_ms)
+        while True:
+            with self._transaction() as db:
+                horizon_ms = sqlite_rollup.expire_some(db, level, before_ms)
+            if horizon_ms is not None:
+                return horizon_ms
+
+    def _expire_rows(self, level: Level, before_ms: int) -> int:
+        with self._transaction() as db:
+            return sqlite_rollup.expire_rows(db, read_layout(db), level, before_ms)
+
+    def delete_site(self, site: str) -> None:
+        self._require_open()
+        with self._writing, _translated(self._path):
+            # What left is not to be found in the file's free pages either.
+            self._writer.execute("PRAGMA secure_delete = ON")
+        try:
+            with self._transaction() as db:
+                blocks = [number for (number,) in db.execute("SELECT number FROM block WHERE site = ?", (site,))]
+                sqlite_rollup.delete_site(db, blocks, read_layout(db))
+            self._write.forget()
+        finally:
+            with self._writing, _translated(self._path):
+                self._writer.execute("PRAGMA secure_delete = OFF")
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """The writer connection inside BEGIN IMMEDIATE … COMMIT; the caller holds `_writing`."""
-        self._require_open()
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._writer
-            self._writer.execute("COMMIT")
-        except BaseException:
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
-            raise
+        """The writer connection inside BEGIN IMMEDIATE … COMMIT."""
+        with self._writing, _translated(self._path):
+            self._require_open()
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                self._write.forget()  # numbers of a commit that failed do not exist
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    # ------------------------------------------------------------------------------------------------- reading
 
     def latest(self, site: str, subjects: Collection[str] | None = None) -> Mapping[Series, Point]:
-        found: dict[Series, Point] = {}
-        for part in _parts(subjects):
-            query = _LATEST if part is None else f"{_LATEST} AND s.subject IN ({', '.join('?' * len(part))})"
-            for subject, quantity, time_ms, value in self._read(query, (site, *(part or ()))):
-                found[Series(site, subject, quantity)] = Point(time_ms, value)
-        return found
+        wanted = None if subjects is None else set(subjects)
+
+        def read(reader: _Reader) -> Mapping[Series, Point]:
+            found: dict[Series, Point] = {}
+            numbers: dict[int, Series] = {}
+            for number, subject, quantity in reader.db.execute(
+                "SELECT id, subject, quantity FROM series WHERE site = ? ORDER BY id", (site,)
+            ):
+                if wanted is not None and subject not in wanted:
+                    continue
+                series = reader.series_of(number, site, subject, quantity)
+                row = reader.db.execute(_NEWEST_TEXT, (number,)).fetchone() if is_text(quantity) else None
+                if row:
+                    found[series] = Point(*row)
+                else:
+                    numbers[number] = series
+            for number, (time_ms, value) in newest_numbers(reader.db, reader.layout(), list(numbers)).items():
+                found[numbers[number]] = Point(time_ms, value)
+            return found
+
+        return self._read(read)
 
     def range(self, series: Series, start_ms: int, end_ms: int, limit: int | None = None) -> list[Point]:
-        rows = self._read(
-            _RANGE,
-            (series.site, series.subject, series.quantity, start_ms, end_ms, -1 if limit is None else limit),
-        )
-        return [Point(time_ms, value) for time_ms, value in rows]
+        def read(reader: _Reader) -> list[Point]:
+            number = _number_of(reader.db, series)
+            if number is None:
+                return []
+            texts = reader.db.execute(
+                "SELECT time_ms, value FROM text_reading WHERE series_id = ? AND time_ms >= ? AND time_ms < ?"
+                " ORDER BY time_ms LIMIT ?",
+                (number, start_ms, end_ms, -1 if limit is None else limit),
+            ).fetchall()  # fmt: skip
+            rows = texts or islice(numbers_of(reader.db, reader.layout(), number, start_ms, end_ms), limit)
+            return [Point(time_ms, value) for time_ms, value in rows]
+
+        return self._read(read)
 
     def windows(self, series: Series, start_ms: int, end_ms: int, width_ms: int, offset_ms: int = 0) -> list[Window]:
-        if is_text(series.quantity):
+        if is_text(series.quantity) or end_ms <= start_ms:
             return []
-        asked = {
-            "site": series.site, "subject": series.subject, "quantity": series.quantity,
-            "start": start_ms, "end": end_ms, "width": max(1, width_ms), "offset": offset_ms % max(1, width_ms),
-        }  # fmt: skip
-        return [Window(*row) for row in self._read(_WINDOWS, asked)]
+        width = max(1, width_ms)
+
+        def read(reader: _Reader) -> list[Window]:
+            number = _number_of(reader.db, series)
+            if number is None:
+                return []
+            return windows_of(reader.db, reader.layout(), number, (start_ms, end_ms), width, offset_ms)
+
+        return self._read(read)
 
     def series(self, site: str) -> list[Series]:
-        return sorted(Series(site, subject, quantity) for subject, quantity in self._read(_SERIES, (site,)))
+        def read(reader: _Reader) -> list[Series]:
+            rows = reader.db.execute("SELECT id, site, subject, quantity FROM series WHERE site = ?", (site,))
+            return sorted(reader.series_of(*row) for row in rows)
+
+        return self._read(read)
 
     def gaps(self, series: Series, start_ms: int, end_ms: int, longer_than_ms: int) -> list[tuple[int, int]]:
         times = [point.time_ms for point in self.range(series, start_ms, end_ms + 1)]
         return gaps_between(times, start_ms, end_ms, longer_than_ms)
 
-    def delete_site(self, site: str) -> None:
-        with self._writing, _translated(self._path):
-            self._ids.clear()
-            with self._transaction() as db:
-                db.execute("DELETE FROM series WHERE site = ?", (site,))
+    # ---------------------------------------------------------------------------------------- moving a farm
+
+    def sites(self) -> list[str]:
+        rows = self._read(
+            lambda reader: reader.db.execute("SELECT DISTINCT site FROM series ORDER BY site").fetchall()
+        )
+        return [site for (site,) in rows]
+
+    def horizons(self) -> Mapping[Level, int]:
+        return self._read(lambda reader: {k: at for k, at in reader.layout().kept_from_ms.items() if at})
+
+    def rollups(
+        self, series: Series, level: Level, start_ms: int, end_ms: int, limit: int | None = None
+    ) -> list[Window]:
+        def read(reader: _Reader) -> list[Window]:
+            number = _number_of(reader.db, series)
+            if number is None:
+                return []
+            return list(islice(rolled(reader.db, reader.layout(), number, Segment(level, start_ms, end_ms)), limit))
+
+        return self._read(read)
+
+    def carry(self, series: Series, level: Level, windows: Sequence[Window]) -> None:
+        with self._transaction() as db:
+            kept_from_ms = read_layout(db).kept_from_ms["raw"]
+            if any(window.start_ms >= kept_from_ms for window in windows):
+                raise StoreMisconfigured(f"{series}: a {level} with raw readings of its own cannot be carried")
+            sqlite_rollup.carry(db, series_number(db, series), level, windows)
+
+    # --------------------------------------------------------------------------------------------- the whole file
 
     def check(self) -> None:
-        self._read("SELECT 1 FROM series LIMIT 1", ())
+        self._read(lambda reader: reader.layout())
+
+    def inventory(self) -> Inventory:
+        self._require_open()
+        return take_inventory(self._path)
 
     def close(self) -> None:
         with self._writing, self._opening:
@@ -189,56 +268,65 @@ class SqliteStore(RawOnly):
                 connection.close()
             self._opened.clear()
 
-    def _read(self, query: str, asked: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
+    def _read(self, read: Callable[[_Reader], T]) -> T:
+        """What `read` answers about one state of the file."""
         self._require_open()
         with _translated(self._path):
-            connection: sqlite3.Connection | None = getattr(self._readers, "connection", None)
-            if connection is None:
-                connection = self._readers.connection = self._connect()
-            return connection.execute(query, asked).fetchall()
+            reader: _Reader | None = getattr(self._readers, "reader", None)
+            if reader is None:
+                reader = self._readers.reader = _Reader(self._connect())
+            reader.db.execute("BEGIN")
+            try:
+                return read(reader)
+            finally:
+                if reader.db.in_transaction:
+                    reader.db.execute("COMMIT")
+
+    # ------------------------------------------------------------------------------------------------- opening
 
     def _connect(self) -> sqlite3.Connection:
         # One thread at a time uses it; `close` may be called from another.
         connection = sqlite3.connect(
-            self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=512
         )
         with self._opening:
             self._opened.append(connection)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cache_size = -16000")
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
         return connection
 
     def _make_tables(self) -> None:
-        if self._writer.execute("PRAGMA user_version").fetchone()[0] == 1:
-            return
-        _to_wal(self._writer)
-        with self._transaction() as db:
-            if db.execute("PRAGMA user_version").fetchone()[0] == 0:  # another process may have been first
-                for statement in _SCHEMA.split(";"):
-                    db.execute(statement)
+        version = self._version()
+        if version > VERSION:
+            raise StoreMisconfigured(
+                f"{self._path}: made by a newer Makiba (version {version}); this one knows {VERSION}"
+            )
+        if version < VERSION:
+            _to_wal(self._writer)
+            with self._transaction() as db:
+                version = self._version()
+                if version < VERSION:  # another process may have been first
+                    if version == 1:
+                        sqlite_migrate.set_aside(db)
+                    for statement in SCHEMA.split(";"):
+                        db.execute(statement)
+                    make_views(db)
+                    db.execute(f"PRAGMA user_version = {VERSION}")
+        while sqlite_migrate.is_needed(self._writer):
+            with self._transaction() as db:
+                sqlite_migrate.take_over_some(db, self._write)
+
+    def _version(self) -> int:
+        return int(self._writer.execute("PRAGMA user_version").fetchone()[0])
 
     def _require_open(self) -> None:
         if self._closed:
             raise StoreUnavailable(f"{self._path}: this store is closed")
 
 
-def _series_id(db: sqlite3.Connection, series: Series) -> int:
-    key = (series.site, series.subject, series.quantity)
-    row = db.execute("SELECT id FROM series WHERE site = ? AND subject = ? AND quantity = ?", key).fetchone()
-    if row:
-        return int(row[0])
-    return int(db.execute("INSERT INTO series (site, subject, quantity) VALUES (?, ?, ?)", key).lastrowid or 0)
-
-
-def _parts(subjects: Collection[str] | None) -> Iterator[tuple[str, ...] | None]:
-    """`subjects` in parts below SQLite's limit of variables; one None for all of them."""
-    if subjects is None:
-        yield None
-        return
-    known = sorted(set(subjects))
-    for start in range(0, len(known), 500):
-        yield tuple(known[start : start + 500])
+def _number_of(db: sqlite3.Connection, series: Series) -> int | None:
+    row = db.execute("SELECT id FROM series WHERE site = ? AND subject = ? AND quantity = ?", series).fetchone()
+    return int(row[0]) if row else None
 
 
 def _to_wal(connection: sqlite3.Connection) -> None:
