@@ -19,17 +19,19 @@ class CountingMeter(DataBank):  # type: ignore[misc]  # the library has no types
     """Serves any unit id on `port` of the loopback. `served[unit]` lists (number, monotonic time) of each answer.
 
     `first_takes_s`: how long each unit takes over its first answer, as on a machine that is busy starting.
+    `quiet`: answers with an exception and does not count.
     """
 
     def __init__(self, port: int, first_takes_s: float = 0.0) -> None:
         super().__init__()
         self._first_takes_s = first_takes_s
+        self.quiet = False
         self.served: dict[int, list[tuple[int, float]]] = {}
         self._lock = threading.Lock()
         self._server = ModbusServer("127.0.0.1", port, no_block=True, data_bank=self)
 
     def get_input_registers(self, address: int, number: int = 1, srv_info: Any = None) -> list[int] | None:
-        if address + number > POINTS:
+        if self.quiet or address + number > POINTS:
             return None
         unit = srv_info.recv_frame.mbap.unit_id
         with self._lock:
