@@ -44,34 +44,40 @@ def run(config: ConfigOption) -> None:
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A gateway file, or a device profile")],
+    lang: commands.Lang = None,
 ) -> None:
     """Check FILE without touching a wire: a gateway file (shows how busy each bus will be) or a device profile.
 
-    Every error is shown with file, line and what was expected; exit code 2 then. Maps that nobody has verified are
-    warned about.
+    Every error is shown with file, line, column and what was expected; exit code 2 then. Maps that nobody has
+    verified are warned about.
+
+    Example: makiba gateway check gateway.yaml
     """
     from gateway.drivers import drivers
     from gateway.profile import check_profile
-    from gateway.tools.check import gateway_warnings, is_profile, profile_report, profile_warnings
+    from gateway.tools.check import bus_report, gateway_warnings, is_profile, profile_report, profile_warnings
     from makiba.located_yaml import ConfigErrors, load_located
 
+    say = commands.say_in(lang)
     try:
         located = load_located(file)
         if is_profile(located):
             loaded = check_profile(located, file.stem, {d.family: d.profile_model for d in drivers().values()})
-            for line in (*profile_report(loaded), *profile_warnings(loaded)):
-                typer.echo(line)
+            commands.tell((*profile_report(loaded, say), *profile_warnings(loaded, say)))
             return
     except ConfigErrors as errors:
         typer.echo(str(errors), err=True)
         raise typer.Exit(2) from None
     gateway = _load(file, with_outputs=True)
-    typer.echo(f"{file}: gateway {gateway.name} of site {gateway.site}")
+    lines = [
+        say(
+            f"{file}: {gateway.site} の ゲートウェイ {gateway.name}",
+            f"{file}: gateway {gateway.name} of site {gateway.site}",
+        )
+    ]
     for bus in gateway.buses:
-        for line in _budget(bus):
-            typer.echo(line)
-    for line in gateway_warnings(gateway, located):
-        typer.echo(line)
+        lines += bus_report(bus, say)
+    commands.tell((*lines, *gateway_warnings(gateway, located, say)))
 
 
 @app.command()
@@ -124,8 +130,7 @@ def read(
         typer.echo(f"bus {bus.name}: {error}", err=True)
         typer.echo(f"→ makiba gateway doctor -c {config}", err=True)
         raise typer.Exit(1) from None
-    for line in report(bus, target, explained, say):
-        typer.echo(line)
+    commands.tell(report(bus, target, explained, say))
     raise typer.Exit(0 if explained.state == "ok" else 1)
 
 
@@ -138,8 +143,7 @@ def spool(config: ConfigOption, lang: commands.Lang = None) -> None:
     from gateway.tools.spool_report import report
 
     say = commands.say_in(lang)
-    for line in report(_load(config), say):
-        typer.echo(line)
+    commands.tell(report(_load(config), say))
 
 
 async def _read_once(bus: Bus, device: Device) -> Explained:
@@ -174,25 +178,6 @@ def _check_outputs(gateway: Gateway) -> None:
     located = load_located(gateway.file)
     if problems := [located.problem(path, message) for path, message in missing(gateway)]:
         raise ConfigErrors(problems)
-
-
-def _budget(bus: Bus) -> list[str]:
-    """Predicted cycle time and occupancy of a bus."""
-    loads = bus.driver.loads(bus)
-    lines = [f"bus {bus.name} ({bus.driver.kind}): {len(bus.devices)} devices"]
-    if not loads:
-        return [*lines, "  listened to; nothing is asked"]
-    for load in loads:
-        lines.append(
-            f"  {load.device}: {load.requests} requests, {load.busy_s * 1000:.0f} ms every {load.every_s:g} s"
-        )
-    occupied = sum(load.busy_s / load.every_s for load in loads)
-    lines.append(
-        f"  one round of all: {sum(load.busy_s for load in loads) * 1000:.0f} ms; occupied {occupied:.0%} of the time"
-    )
-    if occupied > 0.8:
-        lines.append("  too much: ask less often, raise the baud rate, or use a second bus")
-    return lines
 
 
 commands.add_to(app, _load)

@@ -5,7 +5,7 @@ Starting is light: what a command needs is imported when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,8 +107,7 @@ def add_to(app: typer.Typer, load: Load) -> None:
         from gateway.alarm import let_go as run
 
         done = asyncio.run(run(load(config)))
-        for name, state in done.items():
-            typer.echo(f"{name}: {state}")
+        tell(f"{name}: {state}" for name, state in done.items())
         raise typer.Exit(0 if all(state == "ok" for state in done.values()) else 1)
 
     @app.command()
@@ -126,7 +125,7 @@ def add_to(app: typer.Typer, load: Load) -> None:
 
         worst = 0
         for finding in examine(load(config), polls, say_in(lang)):
-            typer.echo(str(finding))
+            tell(str(finding).splitlines())
             worst = max(worst, finding.level == "FAIL")
         raise typer.Exit(worst)
 
@@ -139,9 +138,17 @@ def add_to(app: typer.Typer, load: Load) -> None:
         from gateway.tools.silence import silence as reset
 
         lines, is_quiet = reset(load(config), say_in(lang))
-        for line in lines:
-            typer.echo(line)
+        tell(lines)
         raise typer.Exit(0 if is_quiet else 1)
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Prints `lines`; on a terminal that is narrower than a line it is wrapped between words, as a phone needs it."""
+    from gateway.tools.columns import here
+
+    for line in lines:
+        for part in here(line):
+            typer.echo(part)
 
 
 def say_in(lang: str | None) -> Say:

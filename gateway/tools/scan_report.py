@@ -14,6 +14,7 @@ from gateway.drivers import drivers
 from gateway.profile import ProfileShelf
 from gateway.registers import ModbusProfile
 from gateway.sdi12 import Sdi12Profile
+from gateway.tools.columns import here
 from gateway.tools.gateway_file import render, stable_name
 from gateway.tools.language import Say
 from gateway.tools.probe import Probe, SerialProbe, Setting, TcpProbe
@@ -251,7 +252,7 @@ def scan(
     def tell(found: Found | Sensor) -> None:
         teller.clear()
         lines = found_lines(found, say) if isinstance(found, Found) else sensor_lines(found, say)
-        out.write("".join(f"{line}\n" for line in lines))
+        out.write("".join(f"{part}\n" for line in lines for part in here(line)))
         out.flush()
 
     try:
@@ -259,7 +260,7 @@ def scan(
     finally:
         teller.clear()
         probe.close()
-    out.write("".join(f"{line}\n" for line in summary(outcome, say)))
+    out.write("".join(f"{part}\n" for line in summary(outcome, say) for part in here(line)))
     where = stable_name(port) if port else f"tcp:{tcp if ':' in str(tcp) else f'{tcp}:502'}"
     text = render(outcome, where, gateway=gateway, site=site, every=every, profiles=profiles, say=say)
     if output and text:

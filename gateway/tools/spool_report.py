@@ -10,8 +10,8 @@ from gateway.board import disk_of
 from gateway.hot import hot_path, peek_hot
 from gateway.packs import readings_in
 from gateway.site import Gateway
-from gateway.spool_view import view_spool
 from gateway.tools.language import Say
+from gateway.tools.spool_view import view_spool
 
 QUIET_S = 15.0
 """A batch older than this has been waiting for an answer longer than any that is on its way."""
@@ -19,7 +19,7 @@ QUIET_S = 15.0
 
 def report(gateway: Gateway, say: Say) -> Iterator[str]:
     """What waits, why, and for how long there is room."""
-    yield from view_spool(gateway.spool.path, gateway.spool.hot)
+    yield from view_spool(gateway.spool.path, gateway.spool.hot, say)
     state = peek_hot(hot_path(gateway.spool.path, gateway.spool.hot))
     in_memory = sum(b.readings for b in state.batches.values()) if state else 0
     on_card = _on_card(gateway)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
+from gateway.tools.columns import width
 from makiba.settings import configs_dir
+from tests.parts import ROOT
 from tests.service.test_gateway_cli import call
 from tests.unit.test_gateway_profile import TEN
 
@@ -53,8 +59,40 @@ def test_a_profile_that_is_right_is_explained_and_an_unverified_one_warned_about
     done = call("check", str(devices / "iot-s300smt.yaml"))
     assert done.returncode == 0
     assert "iot-s300smt.yaml:7:3: warning: iot-s300smt has a map that is unverified" in done.stdout
-    assert "注意" in done.stdout
+    assert "注意" not in done.stdout
     assert "The scales are those of similar probes" in done.stdout
+
+
+def test_check_speaks_japanese_too(tmp_path: Path) -> None:
+    done = call("check", str(configs_dir() / "devices" / "iot-s300smt.yaml"), "--lang", "ja")
+    assert "注意: iot-s300smt の 値の 表は 未確認です" in done.stdout
+    assert "warning" not in done.stdout
+    file = tmp_path / "gateway.yaml"
+    file.write_text(GATEWAY, encoding="utf-8")
+    done = call("check", str(file), "--lang", "ja")
+    assert "shikaoi-001 の ゲートウェイ gw-1" in done.stdout
+    assert "バス field (rtu): 3 台" in done.stdout
+    assert "soil-1: 60 秒ごとに 要求 1 回" in done.stdout
+
+
+def test_on_a_phone_lines_are_wrapped_between_words_and_elsewhere_left_as_they_are() -> None:
+    command = [sys.executable, "-m", "makiba", "gateway", "check", str(configs_dir() / "devices" / "tuf-2000m.yaml")]
+    master, slave = os.openpty()
+    with open(master, "rb", closefd=False) as screen:
+        env = {**os.environ, "COLUMNS": "50", "LANG": "ja_JP.UTF-8", "LC_ALL": "", "LC_MESSAGES": ""}
+        subprocess.run(command, stdout=slave, cwd=ROOT, env=env, timeout=30, check=True)
+        os.close(slave)
+        shown = b""
+        with contextlib.suppress(OSError):  # the far end is closed
+            while part := screen.read1(65536):
+                shown += part
+    os.close(master)
+    lines = shown.decode().splitlines()
+    long = [line for line in lines if width(line) > 50 and len(line.split()) > 1]
+    assert not long
+    assert any("プロファイル tuf-2000m" in line for line in lines)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=True)
+    assert len(done.stdout.splitlines()) < len(lines)
 
 
 def test_a_gateway_file_warns_once_for_each_profile_that_nobody_verified(tmp_path: Path) -> None:
