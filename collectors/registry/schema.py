@@ -364,3 +364,25 @@ class FetchState(Base):
     changed_ms: Mapped[int] = mapped_column(default=0)
     failures: Mapped[int] = mapped_column(default=0)
     not_before_ms: Mapped[int] = mapped_column(default=0)
+
+
+class StoreServer(Base):
+    """A server for readings. Its password or token is in no table: each machine has it in a file."""
+
+    __tablename__ = "store_server"
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    url: Mapped[str] = mapped_column(String(300))
+    user_name: Mapped[str] = mapped_column(String(100), default="")
+    created_ms: Mapped[int]
+
+
+class SiteStore(Base):
+    """The server that a farm's readings are on; a farm without a row is on the store of the settings.
+
+    `site_id` is no foreign key: a farm that has left the registry still has to be found in its store to be deleted.
+    """
+
+    __tablename__ = "site_store"
+    site_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    server: Mapped[str] = mapped_column(ForeignKey("store_server.name"), index=True)
+    assigned_ms: Mapped[int]

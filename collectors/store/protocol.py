@@ -26,8 +26,9 @@ Promises of an implementation:
 - **Expired** is what `expire` removed. A reading older than the raw (or text) horizon is rejected with that reason,
   since a roll-up whose raw is gone could not be folded again.
 
-Errors: `StoreUnavailable` (try again, after `retry_after_s` where it says so), `StoreMisconfigured` (a person must
-act), `ReadingsRejected` (those readings, for good).
+Errors: `StoreUnavailable` (try again, after `retry_after_s` where it says so; a store made of several servers says in
+`PartlyCommitted` which readings only), `StoreMisconfigured` (a person must act), `ReadingsRejected` (those readings,
+for good).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
 
 class StoreError(Exception):
-    """Root of this package's errors: StoreUnavailable | ReadingsRejected | StoreMisconfigured."""
+    """Root of the package's errors: StoreUnavailable (PartlyCommitted) | ReadingsRejected | StoreMisconfigured."""
 
 
 class StoreUnavailable(StoreError):
@@ -56,8 +57,31 @@ class StoreUnavailable(StoreError):
         self.retry_after_s = retry_after_s
 
 
+class PartlyCommitted(StoreUnavailable):
+    """Of several servers some did not answer; what belongs to the others is committed.
+
+    `uncommitted`: the index of each reading that may not be there, ascending: exactly those are written again.
+    `rejected`: as in `ReadingsRejected`, of the others. Whoever does not tell it from `StoreUnavailable` writes all of
+    them again, which changes nothing.
+    """
+
+    def __init__(
+        self, failed: Mapping[str, StoreError], uncommitted: Sequence[int], rejected: Sequence[tuple[int, str]] = ()
+    ) -> None:
+        waits_s = [error.retry_after_s for error in failed.values() if isinstance(error, StoreUnavailable)]
+        super().__init__(
+            "; ".join(str(error) for error in failed.values()), max((w for w in waits_s if w), default=None)
+        )
+        self.uncommitted = tuple(uncommitted)
+        self.rejected = tuple(sorted(rejected))
+
+
 class StoreMisconfigured(StoreError):
     """A wrong address, password or database; a person has to change something. The message says what."""
+
+
+class StoreDamaged(StoreMisconfigured):
+    """The store's file is damaged: a person has to put a backup in its place."""
 
 
 class ReadingsRejected(StoreError):
@@ -154,7 +178,8 @@ class Store(Protocol):
     def expire(self, level: Level, before_ms: int) -> int:
         """Removes what is older than `before_ms` of `level`; the horizon that is in force then.
 
-        The horizon may be earlier than asked for (a store forgets whole partitions) and never goes back. Raw goes
+        The horizon may be earlier than asked for (a store forgets whole partitions, and a coarser level never before a
+        finer one) and never goes back. Raw goes
         only after its roll-ups are there. Asking again changes nothing; a call that died half-way is finished by the
         next.
         """
