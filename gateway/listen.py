@@ -20,13 +20,15 @@ from makiba.reading import Series, Value
 class Frame:
     """One sound frame: how a technician sees it, what it says, and the state that it puts the device in.
 
-    `values` are numbers in the catalogue's unit or the word of a state; `texts` are recorded as they are.
+    `values` are numbers in the catalogue's unit or the word of a state; `texts` are recorded as they are. `kind` is
+    what comes again and again, such as a sentence's address: three of one kind are two whole rounds.
     """
 
     shown: str
     values: tuple[tuple[Point, Outcome], ...] = ()
     state: str = OK
     texts: tuple[tuple[Series, str], ...] = ()
+    kind: str = ""
 
 
 class Talker(Protocol):

@@ -16,8 +16,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from gateway.decode import INVALID, Outcome, judge_raw
+from gateway.driver import Point
+from gateway.listen import Frame
 from gateway.profile import Measured, Profile
 from makiba.quantities import Quantity
+from makiba.reading import Series
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")
 
@@ -190,6 +193,34 @@ def extractor(value: SentenceField, quantity: Quantity) -> Extract:
     if not value.talker:
         return extract
     return lambda sentence: extract(sentence) if sentence.talker in value.talker else None
+
+
+class NmeaTalker:
+    """Sentences -> frames, by a profile; see `gateway.listen.Talker`."""
+
+    def __init__(self, profile: NmeaProfile, points: Sequence[Point]) -> None:
+        self._parser = SentenceParser()
+        self._by_formatter: dict[str, list[tuple[Point, Extract]]] = {}
+        for point in points:
+            value = profile.values[point.index]
+            self._by_formatter.setdefault(value.sentence, []).append((point, extractor(value, point.quantity)))
+
+    @property
+    def damaged(self) -> int:
+        return self._parser.damaged
+
+    def feed(self, data: bytes, now_s: float) -> list[Frame]:
+        del now_s
+        return [self.frame(sentence) for sentence in self._parser.feed(data)]
+
+    def frame(self, sentence: Sentence) -> Frame:
+        """What the sentence has, the first entry of a series winning."""
+        found: dict[Series, tuple[Point, Outcome]] = {}
+        for point, extract in self._by_formatter.get(sentence.formatter, ()):
+            outcome = extract(sentence)
+            if outcome is not None:
+                found.setdefault(point.series, (point, outcome))
+        return Frame("$" + ",".join(sentence.fields), tuple(found.values()), kind=f"${sentence.fields[0]}")
 
 
 def _at(fields: Sequence[str], place: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -137,8 +138,12 @@ class _Talking:
 
 
 async def explain(bus: Bus, device: Device, talk: Conversation) -> Explained:
-    """Listens until every value came or the time-out passed (10 s where silence is no fault)."""
-    lines: list[str] = []
+    """Listens until every value came, one kind of frame came for the third time, or the time-out passed.
+
+    10 s where silence is no fault. Of each kind the newest frame is told.
+    """
+    lines: dict[str, str] = {}
+    kinds: Counter[str] = Counter()
     rows: dict[Series, tuple[Point, str, Outcome | None]] = {}
     heard: set[Series] = set()
     state = "timeout"
@@ -146,14 +151,17 @@ async def explain(bus: Bus, device: Device, talk: Conversation) -> Explained:
         talker = talk.new_talker()
         end_s = time.monotonic() + (talk.timeout_s or 10.0)
         if talk.asking:
-            lines.append(f"> {talk.asking.command!r}")
+            lines[""] = f"> {talk.asking.command!r}"
             port.write(talk.asking.command)
-        while len(heard) < len({p.series for p in device.points}) and (left_s := end_s - time.monotonic()) > 0:
+        wanted = {p.series for p in device.points}
+        while heard < wanted and max(kinds.values(), default=0) < 3 and (left_s := end_s - time.monotonic()) > 0:
             for frame in talker.feed(await port.read(left_s), time.monotonic()):
                 state = frame.state
-                lines.append(f"< {frame.shown}")
-                rows.update((point.series, (point, frame.shown, outcome)) for point, outcome in frame.values)
+                lines[frame.kind or str(len(lines))] = f"< {frame.shown}"
+                kinds.update([frame.kind] if frame.kind else [])
+                where = frame.kind or frame.shown
+                rows.update((point.series, (point, where, outcome)) for point, outcome in frame.values)
                 heard.update(rows, (series for series, _ in frame.texts))
         if talker.damaged and state == "timeout":
             state = "crc"
-    return Explained(tuple(lines), tuple(rows.values()), state)
+    return Explained(tuple(lines.values()), tuple(rows.values()), state)

@@ -127,8 +127,8 @@ def test_a_broken_profile_is_told_with_places(data: Any) -> None:
     except ConfigErrors as errors:
         placed(errors, "f.yaml")
     else:
-        assert list(profile_report(loaded))
-        list(profile_warnings(loaded))
+        assert list(profile_report(loaded, Say("en")))
+        list(profile_warnings(loaded, Say("en")))
         if isinstance(loaded.profile, ModbusProfile):
             works(loaded.profile, data.draw)
 

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.drivers import drivers
-from gateway.drivers.nmea import Listener
-from gateway.nmea import Sentence, SentenceParser, parse_sentence
+from gateway.nmea import NmeaTalker, Sentence, SentenceParser, parse_sentence
 from gateway.site import load_gateway
 from makiba.located_yaml import ConfigErrors
 
@@ -59,14 +58,15 @@ def test_noise_is_never_a_sentence_and_never_fills_the_memory(noise: bytes) -> N
 
 
 @pytest.fixture(scope="module")
-def listener(tmp_path_factory: pytest.TempPathFactory) -> Listener:
+def listener(tmp_path_factory: pytest.TempPathFactory) -> NmeaTalker:
     file = tmp_path_factory.mktemp("site") / "gateway.yaml"
     Path(file).write_text(
         "gateway: gw-1\nsite: s\nmqtt: {}\nbuses:\n  w:\n    nmea: {port: /dev/null}\n"
         "    devices: [{name: mast, profile: nmea-weather}]\n",
         encoding="utf-8",
     )
-    return Listener(load_gateway(file, drivers()).buses[0].devices[0])
+    device = load_gateway(file, drivers()).buses[0].devices[0]
+    return NmeaTalker(device.profile, device.points)
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,17 @@ def listener(tmp_path_factory: pytest.TempPathFactory) -> Listener:
             "WIXDR,C,5.2,C,TEMP,H,43,P,RH,P,1.0254,B,PRESS,C,-6.1,C,DP",
             {"air_temperature": 5.2, "relative_humidity": 43, "air_pressure": 102540.0, "dew_point": -6.1},
         ),
+        ("WIXDR,V,0.12,M,0,Z,10,s,0,R,2.7,M,0", {"rainfall": 0.12e-3, "rain_rate": 2.7 / 3_600_000}),
+        # Millimetres or inches? The maker's manual says both, so that neither is taken.
+        ("WIXDR,V,0.02,I,0,Z,30,s,0,R,2.7,M,0", {"rainfall": "invalid", "rain_rate": 2.7 / 3_600_000}),
         ("WIXDR,C,5.2", {}),
         ("GPGGA,1,2,3", {}),
     ],
 )
-def test_a_sentence_gives_its_values(listener: Listener, body: str, expected: dict[str, float | str]) -> None:
+def test_a_sentence_gives_its_values(listener: NmeaTalker, body: str, expected: dict[str, float | str]) -> None:
     sentence = parse_sentence(framed(body).strip())
     assert sentence
-    got = {point.quantity.name: outcome for point, outcome in listener.outcomes(sentence)}
+    got = {point.quantity.name: outcome for point, outcome in listener.frame(sentence).values}
     assert got == {name: v if isinstance(v, str) else pytest.approx(v, rel=1e-12) for name, v in expected.items()}
 
 
@@ -153,14 +156,12 @@ def test_two_instruments_on_one_line_are_told_apart_by_their_talkers(tmp_path: P
         "    devices: [{name: mast, profile: two-masts}]\n",
         encoding="utf-8",
     )
-    both = Listener(load_gateway(file, drivers()).buses[0].devices[0])
-    parser = SentenceParser()
+    device = load_gateway(file, drivers()).buses[0].devices[0]
+    stream = framed("WIMWV,39,R,1.3,M,A") + framed("IIMWV,39,R,2.3,M,A") + framed("GPMWV,1,R,9,M,A")
     found = [
         (point.series.subject, outcome)
-        for sentence in parser.feed(
-            framed("WIMWV,39,R,1.3,M,A") + framed("IIMWV,39,R,2.3,M,A") + framed("GPMWV,1,R,9,M,A")
-        )
-        for point, outcome in both.outcomes(sentence)
+        for frame in NmeaTalker(device.profile, device.points).feed(stream, 0.0)
+        for point, outcome in frame.values
     ]
     assert found == [("mast.top", 1.3), ("mast.low", 2.3)]
 

@@ -100,7 +100,7 @@ def test_the_whole_file_is_checked_once_its_parts_are_right(tmp_path: Path) -> N
             "gateway.yaml:10:89: buses.barn.devices[2].channels.ch1: ammonia cannot come from r4dcb08, which gives 'Cel';"
             " expected a unit of /, %, /100, ppm, ppb, mg/kg"
         ),
-        "gateway.yaml:13:50: buses.mast.devices[1]: an nmea bus has one device, and m1 (line 13) is it",
+        "gateway.yaml:13:50: buses.mast.devices[1]: a bus of kind nmea has one device; m1 (line 13) is it",
     ]
 
 
