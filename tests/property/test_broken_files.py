@@ -21,6 +21,7 @@ from gateway.profile import Profile, check_profile
 from gateway.registers import ModbusProfile
 from gateway.site import load_gateway
 from gateway.tools.check import is_profile, profile_report, profile_warnings
+from gateway.tools.language import Say
 from makiba.located_yaml import ConfigErrors, load_located, parse_located
 from makiba.quantities import catalogue
 from makiba.reading import Series
