@@ -300,7 +300,7 @@ class Uplink(SpoolEvents):
             return
         if batch.spool not in self._spool_ids or self._spool is None:
             return  # of another card, or of a file that is gone
-        if self._window.acknowledged(batch):
+        if self._window.acknowledged(batch, time.monotonic()):
             for refused in ack.refused[:REFUSED_LOGGED]:
                 log.error("batch %s: refused %r: %s", batch, refused.name[:200], refused.reason[:300])
             if len(ack.refused) > REFUSED_LOGGED:

@@ -6,6 +6,10 @@ first; it takes at most half of the window and no more than `backlog_per_s` of i
 offline for a month does not hold up what happens now. A batch that is not acknowledged after `resend_s` is sent
 again. A disconnect forgets what was under way: all of it is backlog then.
 
+A centre that is busy answers late. Backlog begins with one batch on the way and one more for each prompt answer; a
+late answer (after `prompt_s`) halves that, and with one on the way the pause before the next doubles. So five hundred
+gateways that come back at one moment do not bury what all of them measure just now.
+
 When the broker says that nobody listens (PUBACK 0x10: no collector yet), nothing goes for a second, then one batch as
 a probe, and so on with doubling pauses up to `resend_s`, until one is acknowledged.
 
@@ -33,6 +37,7 @@ class WindowRules:
     resend_s: float = 10.0
     nobody_s: float = 0.75
     backlog_per_s: float = 50.0
+    prompt_s: float = 1.0
     live_most: int = 64
     page_size: int = 16
 
@@ -50,6 +55,7 @@ class _UnderWay:
     batch: Batch
     sent_s: float
     is_live: bool
+    is_unheard: bool = False  # nobody listened: that says nothing about how busy the centre is
 
 
 @dataclass(slots=True)
@@ -69,6 +75,8 @@ class Window:
     _page: deque[Batch] = field(default_factory=deque)
     _under_way: dict[BatchId, _UnderWay] = field(default_factory=dict)
     _backlog_due_s: float = 0.0
+    _backlog_room: int = 1
+    _backlog_pause_s: float = 0.0
     _quiet_until_s: float = 0.0
     _nobody_step_s: float = 0.0
 
@@ -99,6 +107,7 @@ class Window:
         self._forget()
 
     def _forget(self) -> None:
+        self._backlog_room, self._backlog_pause_s = 1, 0.0
         self._under_way.clear()
         self._live.clear()
         self._late = deque(self._hot.values())
@@ -127,7 +136,7 @@ class Window:
             self._late = deque(b for b in self._late if b.id.number > upto)
         self._last = self._horizon = max(self._last, last_number)
 
-    def acknowledged(self, batch: BatchId) -> bool:
+    def acknowledged(self, batch: BatchId, now_s: float) -> bool:
         """Whether the batch was under way."""
         if batch.spool == self._hot_id:
             self._hot.pop(batch.number, None)
@@ -136,7 +145,23 @@ class Window:
         elif self._page and any(b.id == batch for b in self._page):
             self._page = deque(b for b in self._page if b.id != batch)
         self._quiet_until_s = self._nobody_step_s = 0.0
-        return self._under_way.pop(batch, None) is not None
+        sent = self._under_way.pop(batch, None)
+        if sent is not None:
+            self._pace(sent, now_s)
+        return sent is not None
+
+    def _pace(self, sent: _UnderWay, now_s: float) -> None:
+        """How much backlog may go from now on, after a batch of it was answered, or was not for too long."""
+        if sent.is_live or sent.is_unheard:
+            return
+        took_s = now_s - sent.sent_s
+        if took_s <= self.rules.prompt_s:
+            self._backlog_room = min(self._backlog_room + 1, self.rules.backlog_size)
+            self._backlog_pause_s = self._backlog_pause_s / 2 if self._backlog_pause_s > 0.1 else 0.0
+        elif self._backlog_room > 1:
+            self._backlog_room //= 2
+        else:
+            self._backlog_pause_s = min(max(took_s, 2 * self._backlog_pause_s), self.rules.resend_s)
 
     def nobody_listens(self, batch: BatchId, now_s: float, chance: float) -> None:
         """The broker had nobody to give this batch to."""
@@ -150,6 +175,7 @@ class Window:
         # All that is under way went the same way: each is due when the pause is over.
         for other in self._under_way.values():
             other.sent_s = min(other.sent_s, self._quiet_until_s - self.rules.resend_s)
+            other.is_unheard = True
 
     @property
     def is_idle(self) -> bool:
@@ -189,10 +215,12 @@ class Window:
             if now_s - sent.sent_s < self.rules.resend_s:
                 break  # in the order of sending, so that none after it is due
             del self._under_way[batch_id]
+            self._pace(sent, now_s)
             return self._send(sent.batch, now_s, is_live=sent.is_live, again=True)
         if has_room and self._has_backlog(now_s):
             batch = (self._late or self._page).popleft()
-            self._backlog_due_s = now_s + (0.75 + chance / 2) / self.rules.backlog_per_s
+            pause_s = max(1 / self.rules.backlog_per_s, self._backlog_pause_s)
+            self._backlog_due_s = now_s + (0.75 + chance / 2) * pause_s
             return self._send(batch, now_s, is_live=False)
         return None
 
@@ -210,7 +238,7 @@ class Window:
         return (
             bool(self._late or self._page)
             and now_s >= self._backlog_due_s
-            and self._backlog_under_way() < self.rules.backlog_size
+            and self._backlog_under_way() < self._backlog_room
         )
 
     def _send(self, batch: Batch, now_s: float, *, is_live: bool, again: bool = False) -> Sending:
@@ -232,7 +260,7 @@ class Window:
         if (
             (self._late or self._page)
             and len(self._under_way) < self.rules.size
-            and self._backlog_under_way() < self.rules.backlog_size
+            and self._backlog_under_way() < self._backlog_room
         ):
             waits.append(self._backlog_due_s - now_s)
         return max(min(waits), self._quiet_until_s - now_s, 0.0) if waits else None

@@ -128,7 +128,7 @@ def _drain(path: Path) -> tuple[float, int]:
             break
         for batch in sent:
             count += batch.readings
-            window.acknowledged(batch.id)
+            window.acknowledged(batch.id, now_s)
             acknowledged.append(batch.id.number)
         if len(acknowledged) >= 16:
             card.remove(acknowledged)

@@ -133,7 +133,7 @@ class Gateway:
 
     def answered(self, data: bytes) -> None:
         batch = BatchId.from_bytes(Ack.from_bytes(data).batch.encode())
-        self._window.acknowledged(batch)
+        self._window.acknowledged(batch, self._machine.mono_s)
         if batch.spool == self.hot.spool_id:
             self.hot.remove([batch.number])
         elif batch.spool == self.card.spool_id:

@@ -59,6 +59,7 @@ def test_live_goes_before_the_backlog_and_the_backlog_oldest_first_at_its_rate()
     fill(window, [2, 3, 5])
     window.committed(batches(6))
     assert sent(window, 0.0) == [6, 2]
+    assert window.acknowledged(BatchId(CARD, 2), 0.02)
     assert sent(window, 0.05) == []
     assert window.wake_s(0.05) is not None
     assert sent(window, 0.11) == [3]
@@ -71,11 +72,52 @@ def test_the_backlog_takes_half_of_the_window_and_live_all_of_it() -> None:
     window = opened(9, rules=WindowRules(size=4, backlog_size=2, backlog_per_s=1e9))
     window.connect()
     fill(window, range(1, 10))
-    assert [n for t in (0.0, 0.1, 0.2) for n in sent(window, t)] == [1, 2]
+    assert [n for t in (0.0, 0.1, 0.2) for n in sent(window, t)] == [1]
+    assert window.acknowledged(BatchId(CARD, 1), 0.2)
+    assert [n for t in (0.2, 0.25) for n in sent(window, t)] == [2, 3]
     window.committed(batches(10, 11, 12))
     assert sent(window, 0.3) == [10, 11]
-    assert window.acknowledged(BatchId(HOT, 10))
+    assert window.acknowledged(BatchId(HOT, 10), 0.3)
     assert sent(window, 0.4) == [12]
+
+
+def test_a_busy_centre_gets_less_of_the_backlog_and_all_that_is_live() -> None:
+    rules = WindowRules(backlog_size=8, backlog_per_s=1e9, resend_s=10, prompt_s=1)
+    window = opened(40, rules=rules)
+    window.connect()
+    now_s, on_the_way = 0.0, []
+    for _ in range(8):  # prompt answers: one more each time
+        fill(window, range(1, 41))
+        went = [n for t in range(8) for n in sent(window, now_s + t / 1e6)]
+        on_the_way += went
+        assert window.acknowledged(BatchId(CARD, on_the_way.pop(0)), now_s + 0.05)
+        now_s += 0.05
+    fill(window, range(1, 41))
+    on_the_way += [n for t in range(8) for n in sent(window, now_s + t / 1e6)]
+    assert len(on_the_way) == 8
+    now_s += 4
+    for number in on_the_way[:4]:  # late ones: 8, 4, 2, 1
+        assert window.acknowledged(BatchId(CARD, number), now_s)
+    assert sent(window, now_s) == []
+    for number in on_the_way[4:]:  # and then pauses: 4 s, 8 s, at most `resend_s`
+        assert window.acknowledged(BatchId(CARD, number), now_s)
+    fill(window, range(1, 41))
+    (first,) = [n for t in range(8) for n in sent(window, now_s + t / 1e6)]
+    assert window.acknowledged(BatchId(CARD, first), now_s + 0.5)
+    wake_s = window.wake_s(now_s + 0.5)
+    assert wake_s is not None
+    assert 8 < wake_s < 12
+    window.committed(batches(90, 91))
+    assert sent(window, now_s + 0.6) == [90, 91]
+    went_on = now_s + 11
+    found = 0
+    while found < 12:  # prompt again: soon as before
+        fill(window, range(1, 41))
+        for number in sent(window, went_on):
+            found += 1
+            window.acknowledged(BatchId(CARD, number), went_on + 0.1)
+        went_on += 0.2
+    assert went_on < now_s + 45
 
 
 def test_a_batch_without_an_answer_goes_again_after_n_seconds() -> None:
@@ -85,10 +127,10 @@ def test_a_batch_without_an_answer_goes_again_after_n_seconds() -> None:
     assert sent(window, 0.0) == [1, 2]
     assert sent(window, 9.9) == []
     assert window.wake_s(4.0) == 6.0
-    assert window.acknowledged(BatchId(HOT, 1))
+    assert window.acknowledged(BatchId(HOT, 1), 4.0)
     assert sent(window, 10.0) == [2]
     assert sent(window, 19.9) == []
-    assert not window.acknowledged(BatchId(HOT, 1))
+    assert not window.acknowledged(BatchId(HOT, 1), 4.0)
 
 
 def test_a_broken_link_makes_everything_backlog_and_what_is_in_memory_is_its_beginning() -> None:
@@ -100,7 +142,12 @@ def test_a_broken_link_makes_everything_backlog_and_what_is_in_memory_is_its_beg
     window.committed(batches(3))
     window.connect()
     fill(window, [3])
-    assert [i for t in range(1, 6) for i in ids(window, float(t))] == [
+    went = []
+    for t in range(1, 6):
+        for found in ids(window, float(t)):
+            went.append(found)
+            window.acknowledged(found, t + 0.5)
+    assert went == [
         *(BatchId(HOT, n) for n in (1, 2, 3)),
         BatchId(CARD, 3),
     ]
@@ -143,7 +190,7 @@ def test_while_nobody_listens_one_batch_a_second_asks_and_everything_goes_once_s
     window.nobody_listens(BatchId(HOT, 1), 0.81, 1.0)
     assert sent(window, 2.0) == []
     assert sent(window, 2.4) == [2]
-    assert window.acknowledged(BatchId(HOT, 2))
+    assert window.acknowledged(BatchId(HOT, 2), 2.4)
     assert sorted(sent(window, 2.41)) == [1, 3]
 
 
@@ -231,7 +278,7 @@ class Delivery(RuleBasedStateMachine):
             where = self.hot if batch.spool == HOT else self.card
             if batch.number in where:
                 where.remove(batch.number)
-            assert self.window.acknowledged(batch)
+            assert self.window.acknowledged(batch, self.now_s)
 
     @rule(pick=st.integers(0, 10))
     def have_nobody(self, pick: int) -> None:
@@ -250,7 +297,7 @@ class Delivery(RuleBasedStateMachine):
             self.now_s += 0.1
             for batch in ids(self.window, self.now_s):
                 (self.hot if batch.spool == HOT else self.card).remove(batch.number)
-                assert self.window.acknowledged(batch)
+                assert self.window.acknowledged(batch, self.now_s)
         assert (self.hot, self.card) == ([], [])
 
 
