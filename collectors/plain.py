@@ -12,6 +12,7 @@ bounded for all senders together, since a sender makes up its names.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -25,12 +26,12 @@ EARLIEST_MS: Final = 1_420_070_400_000
 MAX_AHEAD_MS: Final = 86_400_000
 MAX_RECORDS: Final = 20_000
 """Records of a pack; a gateway sends at most some thousands."""
-MAX_NAMES: Final = 100_000
-"""Names remembered for all senders together: some 40 MB."""
+MAX_NAMES: Final = 60_000
+"""Names remembered for all senders together: some 20 MB."""
 _LARGEST: Final = 1.7976931348623157e308
 
-Known = tuple[Series, str | None, float, float, bool]
-"""A series, its unit, its lowest and highest value, and whether its values are texts."""
+Kind = tuple[str | None, float, float, bool]
+"""A quantity's unit, its lowest and highest value, and whether its values are texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +45,42 @@ class Plain:
 
 @dataclass(slots=True)
 class Names:
-    """The names that a sender of `site` has used: by base name, then by name."""
+    """The names that a sender of `site` has used, and what they are."""
 
     site: str
-    by_base: dict[str, dict[str, Known]] = field(default_factory=dict)
-    count: int = 0
+    known: dict[str, tuple[Series, Kind]] = field(default_factory=dict)
 
-    def look_up(self, base: str, name: str) -> Known | None:
-        """What `base` + `name` is; None when it is no series of this site and the catalogue."""
+    def look_up(self, name: str) -> tuple[Series, Kind] | None:
+        """What `name` is; None when it is no series of this site and the catalogue."""
+        parts = name.split("/")
+        if len(parts) != 3 or parts[0] != self.site:
+            return None
+        kind = kinds().get(parts[2])
+        if kind is None:
+            return None
         try:
-            series = Series.parse(base + name)
+            series = Series(self.site, parts[1], kind[0])
         except ValueError:
             return None
-        quantity = catalogue().get(series.quantity)
-        if quantity is None or series.site != self.site:
-            return None
-        lowest = -_LARGEST if quantity.lowest is None else quantity.lowest
-        highest = _LARGEST if quantity.highest is None else quantity.highest
-        known = (series, quantity.unit, lowest, highest, quantity.kind == "text")
-        self.by_base.setdefault(base, {})[name] = known
-        self.count += 1
-        return known
+        found = self.known[name] = (series, kind[1])
+        return found
+
+
+@cache
+def kinds() -> dict[str, tuple[str, Kind]]:
+    """Each quantity of the catalogue: its name, as one object, and what its values must be like."""
+    return {
+        name: (
+            name,
+            (
+                quantity.unit,
+                -_LARGEST if quantity.lowest is None else quantity.lowest,
+                _LARGEST if quantity.highest is None else quantity.highest,
+                quantity.kind == "text",
+            ),
+        )
+        for name, quantity in catalogue().items()
+    }
 
 
 def read_plain(data: bytes, names: Names, received_ms: int, into: Columns) -> Plain | None:
@@ -79,7 +95,7 @@ def read_plain(data: bytes, names: Names, received_ms: int, into: Columns) -> Pl
     times_ms: list[int] = []
     values: list[float | str] = []
     base, base_s, base_unit = "", 0.0, None
-    known_names = names.by_base.get("", {})
+    known_names = names.known
     last_s, time_ms = 0.0, 0
     latest_ms = received_ms + MAX_AHEAD_MS
     begins: Any = records[0]
@@ -98,7 +114,6 @@ def read_plain(data: bytes, names: Names, received_ms: int, into: Columns) -> Pl
                 if type(given) is not str:
                     return None
                 base, left = given, left - 1
-                known_names = names.by_base.get(base, {})
             if (given := get("bt")) is not None:
                 if type(given) is not float and type(given) is not int:
                     return None
@@ -114,16 +129,15 @@ def read_plain(data: bytes, names: Names, received_ms: int, into: Columns) -> Pl
                     continue  # only base fields
                 return None
         if name is None:
-            name = ""
-        try:
-            known = known_names.get(name) or names.look_up(base, name)
-        except TypeError:  # a name that is no text: a list, a map
+            name = base
+        elif type(name) is str:
+            name = base + name
+        else:
             return None
+        known = known_names.get(name) or names.look_up(name)
         if known is None:
             return None
-        if not known_names:
-            known_names = names.by_base[base]
-        one, expected, lowest, highest, is_text = known
+        one, (expected, lowest, highest, is_text) = known
         if offset_s is None:
             time_s = base_s
         elif type(offset_s) is float or type(offset_s) is int:

@@ -93,10 +93,10 @@ class Senders:
             return
         self._trim_s = now_s + TRIM_S
         for sender in self._known.values():
-            if sender.names.count > NAMES_EACH:
+            if len(sender.names.known) > NAMES_EACH:
                 sender.names = Names(sender.names.site)
-        total = sum(sender.names.count for sender in self._known.values())
+        total = sum(len(sender.names.known) for sender in self._known.values())
         # The youngest first: senders come in turns, and forgetting the oldest would forget each just before its turn.
         while self._known and (total > MAX_NAMES or len(self._known) > MAX_SENDERS):
             _, sender = self._known.popitem()
-            total -= sender.names.count
+            total -= len(sender.names.known)

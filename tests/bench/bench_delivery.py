@@ -37,7 +37,6 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=1, help="of the prefecture")
     options.add_argument("--gateways", type=int, default=200, help="that were offline")
     options.add_argument("--offline", type=int, default=60, help="minutes that they were offline")
-    options.add_argument("--in-flight", type=int, default=2, help="packs of backlog that a gateway has on the way")
     options.add_argument("--collectors", type=int, help="of the prefecture and the outage (default: 1)")
     options.add_argument("--json", type=Path)
     given = options.parse_args()
@@ -104,12 +103,12 @@ def _runs(given: argparse.Namespace, folder: Path) -> Iterator[Run]:
             Figure(f"{what}: share that was answered in time", m.rate / m.extra["asked_per_s"], "", 0.99, True, ""),
             Figure(f"{what}: freshness p50", m.percentile(0.5), "s", None, False, ""),
             Figure(f"{what}: freshness p99", m.percentile(0.99), "s", 2, False, ""),
-            Figure(f"{what}: collector CPU / 100,000 readings", m.cpu_per_100k, "s", 1.0, False, ""),
+            Figure(f"{what}: collector CPU / 100,000 readings", m.cpu_per_100k, "s", None, False, ""),
             Figure(f"{what}: collector's peak memory", m.peak_mb, "MB", None, False, ""),
         ]  # fmt: skip
     if wanted("outage"):
         with world(folder / "outage", store=store, collectors=given.collectors or 1, farms=given.gateways) as at:
-            m = outage(at, gateways=given.gateways, minutes=given.offline, in_flight=given.in_flight)
+            m = outage(at, gateways=given.gateways, minutes=given.offline)
         what = f"{given.gateways} gateways offline for {given.offline} min"
         yield "outage", m, [
             Figure(f"{what}: live readings fresh after", m.extra["live_fresh_after_s"], "s", 10, False, ""),

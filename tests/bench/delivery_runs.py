@@ -4,6 +4,7 @@ store holds with what was acknowledged, reading by reading.
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import time
 from collections import deque
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from collectors.store import open_store
+from gateway.packs import Batch
+from gateway.window import Window
+from makiba.wire import BatchId
 from tests.bench.delivery_rig import (
     FIRST,
     LOAD,
@@ -33,6 +37,8 @@ from tests.parts import Process, makiba, wait_until
 from tests.service.influx_parts import Influxd
 
 WINDOW: Final = 600
+HOT: Final = "0000000000000001"
+CARD: Final = "0000000000000002"
 RESEND_S: Final = 10.0
 
 
@@ -129,6 +135,8 @@ class Sender:
     def __init__(self, load: Load, sent: Sent) -> None:
         self._load, self.sent, self._payloads = load, sent, Payloads()
         self._waiting: deque[tuple[float, int]] = deque()
+        self._prepared: dict[int, bytes] = {}
+        self._noted: set[int] = set()
         self.unanswered = 0
         self.resent = 0
         self.answered = 0
@@ -144,6 +152,17 @@ class Sender:
         self._load.send(packet or self.packet(place))
         self._waiting.append((time.monotonic(), place))
         self.unanswered += 1
+
+    def prepare(self, place: int) -> None:
+        """Makes the packet now, so that it costs nothing later."""
+        self._prepared[place] = self.packet(place)
+
+    def send_once(self, place: int) -> None:
+        """Sends; somebody else sees to it that it goes again."""
+        self._load.send(self._prepared.get(place) or self.packet(place))
+        if place not in self._noted:
+            self._noted.add(place)
+            self.unanswered += 1
 
     def pump(self, within_s: float) -> None:
         answers = self._load.pump(within_s)
@@ -216,25 +235,82 @@ def prefecture(at: World, *, farms: int, points: int, seconds: float) -> Measure
     return measured
 
 
-def outage(at: World, *, gateways: int, minutes: int, in_flight: int) -> Measured:
+class Returning:
+    """Gateways that come back with a backlog. What each sends and when is decided by the product's own window."""
+
+    def __init__(self, sender: Sender, backlog: list[list[int]]) -> None:
+        self._sender = sender
+        self._chance = random.Random(1)
+        self._backlog = backlog
+        self._windows = [Window() for _ in backlog]
+        self.resent = 0
+        self._sent: set[int] = set()
+        self._looked_s = 0.0
+        for farm, window in enumerate(self._windows):
+            window.opened(HOT, [])
+            window.card_opened(CARD, FIRST + backlog[farm][-1])
+            window.connect()
+
+    def measured(self, farm: int, place: int) -> None:
+        """A live batch."""
+        self._windows[farm].committed([_batch(HOT, place)])
+        self._move(farm)
+
+    def answered(self, farm: int, place: int, *, is_live: bool) -> None:
+        batch = _batch(HOT if is_live else CARD, place)
+        self._windows[farm].acknowledged(batch.id, time.monotonic())
+        self._move(farm)
+
+    def look(self) -> None:
+        """Ten times a second: whose time has come."""
+        if time.monotonic() - self._looked_s > 0.1:
+            self._looked_s = time.monotonic()
+            for farm in range(len(self._windows)):
+                self._move(farm)
+
+    def _move(self, farm: int) -> None:
+        window = self._windows[farm]
+        now_s = time.monotonic()
+        while True:
+            if asked := window.wanted():
+                after, upto, limit = asked
+                found = [p for p in self._backlog[farm] if after < FIRST + p <= upto][:limit]
+                window.page([_batch(CARD, p) for p in found], asked)
+            sending = window.next(now_s, self._chance.random())
+            if sending is None:
+                return
+            place = sending.batch.id.number - FIRST
+            if place in self._sent:
+                self.resent += 1
+            self._sent.add(place)
+            self._sender.send_once(place)
+
+
+def _batch(spool: str, place: int) -> Batch:
+    return Batch(BatchId(spool, FIRST + place), 1, b"")
+
+
+def outage(at: World, *, gateways: int, minutes: int) -> Measured:
     """All gateways were offline for `minutes` and come back at one moment, each with packs of 1000 readings waiting.
 
-    Live readings go on meanwhile, a pack of ten per device and minute. A gateway has `in_flight` packs of its backlog
-    on the way.
+    Live readings go on meanwhile, a pack of ten per device and minute.
     """
     forms = [*shapes(10), shapes(1000)[0]]
     dense = len(forms) - 1
     sender = Sender(at.load, Sent(forms))
     now_ms = time.time_ns() // 1_000_000
-    waiting: list[deque[int]] = [
-        deque(
+    backlog = [
+        [
             sender.sent.add(farm, dense, now_ms - minutes * 60_000 + part * 300_000, part % VARIANTS)
             for part in range(minutes // 5)
-        )
+        ]
         for farm in range(gateways)
     ]
-    packets = {place: sender.packet(place) for farm in waiting for place in farm}
-    backlog = sum(map(len, waiting))
+    count = sum(map(len, backlog))
+    for places in backlog:
+        for place in places:
+            sender.prepare(place)
+    returning = Returning(sender, backlog)
     rate = gateways * 20 / 60
     began_s, began_ms = time.monotonic(), time.time_ns() // 1_000_000
     live: list[tuple[float, float]] = []
@@ -242,37 +318,35 @@ def outage(at: World, *, gateways: int, minutes: int, in_flight: int) -> Measure
 
     def note(place: int, now_s: float) -> None:
         sent = sender.sent
-        if sent.shape[place] == dense:
-            drained.append(now_s - began_s)
-            if waiting[sent.farm[place]]:
-                send_backlog(sent.farm[place])
-        else:
+        is_live = sent.shape[place] != dense
+        if is_live:
             live.append((now_s - began_s, now_s - began_s - (sent.at_ms[place] - began_ms) / 1000))
-
-    def send_backlog(farm: int) -> None:
-        place = waiting[farm].popleft()
-        sender.send(place, packets.pop(place))
+        else:
+            drained.append(now_s - began_s)
+        returning.answered(sent.farm[place], place, is_live=is_live)
 
     sender.on_answer = note
     at.start_counting()
-    for _ in range(in_flight):
-        for farm in range(gateways):
-            if waiting[farm]:
-                send_backlog(farm)
     number = 0
-    while len(drained) < backlog and time.monotonic() - began_s < minutes * 60:
+    while len(drained) < count and time.monotonic() - began_s < minutes * 60:
         for _ in range(max(0, int((time.monotonic() - began_s) * rate) - number)):
             part, farm = divmod(number, gateways)
             at_ms = began_ms + int(number / rate * 1000)
-            sender.send(sender.sent.add(farm, part % dense, at_ms, number % VARIANTS))
+            returning.measured(farm, sender.sent.add(farm, part % dense, at_ms, number % VARIANTS))
             number += 1
+        returning.look()
         sender.pump(0.01)
     result = _measured(at, sender, time.monotonic() - began_s)
     result.fresh_s = [age for _, age in live]
+    result.resent = returning.resent
     # Fresh again: from when on no live reading was older than ten seconds when it was answered.
     result.extra["live_fresh_after_s"] = max((when for when, age in live if age > 10), default=0.0)
     result.extra["times_real_time"] = minutes * 60 / max(drained, default=float("inf"))
-    result.extra["backlog_readings"] = backlog * 1000
+    result.extra["backlog_readings"] = count * 1000
+    deadline = time.monotonic() + 30
+    while sender.unanswered and time.monotonic() < deadline:
+        returning.look()
+        sender.pump(0.01)
     _finish(at, sender, result)
     return result
 
