@@ -26,15 +26,18 @@ app = typer.Typer(
 )
 
 ConfigOption = Annotated[
-    Path, typer.Option("-c", "--config", metavar="FILE", help="The gateway file, for example gateway.yaml")
+    Path, typer.Option("-c", "--config", metavar="FILE", help="The gateway file, e.g. gateway.yaml")
 ]
 
 
 @app.command()
 def run(config: ConfigOption) -> None:
-    """Poll the sensors in FILE and send what was measured, until stopped.
+    """Poll the sensors and send what was measured.
 
-    A wrong file stops it before anything is started, with the line of each error and exit code 2.
+    It goes on until it is stopped (Ctrl-C, systemctl stop). A wrong file stops it before anything is started, with
+    the line of each error and exit code 2.
+
+    Example: makiba gateway run -c gateway.yaml
     """
     from gateway import process
 
@@ -46,7 +49,9 @@ def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A gateway file, or a device profile")],
     lang: commands.Lang = None,
 ) -> None:
-    """Check FILE without touching a wire: a gateway file (shows how busy each bus will be) or a device profile.
+    """Check a gateway file or a device profile.
+
+    No wire is touched. Of a gateway file it shows how busy each bus will be, of a profile what is read.
 
     Every error is shown with file, line, column and what was expected; exit code 2 then. Maps that nobody has
     verified are warned about.
@@ -84,10 +89,12 @@ def check(
 def schema(
     kind: Annotated[str, typer.Argument(metavar="profile|gateway", help="Which kind of file")],
 ) -> None:
-    """Print the JSON Schema of profiles or of gateway files, for an editor that completes and checks while typing.
+    """Print a JSON Schema, for an editor.
 
-    In VS Code: makiba gateway schema profile > profile.json, and in the file's first line
-    # yaml-language-server: $schema=profile.json
+    With it an editor completes a profile or a gateway file and checks it while you type. The file's first line then
+    is # yaml-language-server: $schema=profile.json
+
+    Example: makiba gateway schema profile > profile.json
     """
     import json
 
@@ -108,10 +115,13 @@ def read(
     device: Annotated[str, typer.Argument(metavar="DEVICE", help="Name of a device in FILE")],
     lang: commands.Lang = None,
 ) -> None:
-    """Read DEVICE once and explain it: each byte on the wire, and how each value came about.
+    """Read one device once and explain its answer.
 
-    Says what is out of range and what to do. A serial port can be open only once: stop the gateway before
-    (sudo systemctl stop makiba-gateway). Exit code 1 when the device did not answer well.
+    Shows each byte on the wire, how each value came about, what is out of range and what to do. A serial port can be
+    open only once: stop the gateway before (sudo systemctl stop makiba-gateway). Exit code 1 when the device did not
+    answer well.
+
+    Example: makiba gateway read -c gateway.yaml tank-1
     """
     from gateway.tools.read_report import report
 
@@ -136,9 +146,12 @@ def read(
 
 @app.command()
 def spool(config: ConfigOption, lang: commands.Lang = None) -> None:
-    """Show what waits to be acknowledged by the centre, why, and for how long there is room.
+    """Show what waits to be sent, and for how long there is room.
 
-    The gateway may be running; nothing is changed.
+    What the centre has not acknowledged yet, why, and how many days the card lasts. The gateway may be running;
+    nothing is changed.
+
+    Example: makiba gateway spool -c gateway.yaml
     """
     from gateway.tools.spool_report import report
 
