@@ -9,8 +9,24 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from collectors.store.protocol import Point
+from makiba.reading import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A page of readings as bytes: two pages are the same readings to the bit where these are equal."""
+
+    count: int
+    times: bytes
+    values: bytes
+
+    @classmethod
+    def of(cls, points: Sequence[Point]) -> Packed:
+        times = struct.pack(f"<{len(points)}q", *[point.time_ms for point in points])
+        return cls(len(points), times, values_bytes(points))
 
 
 class Checksum:
@@ -21,10 +37,10 @@ class Checksum:
         self._times = hashlib.blake2b(digest_size=16)
         self._values = hashlib.blake2b(digest_size=16)
 
-    def add(self, points: Sequence[Point]) -> None:
-        self.count += len(points)
-        self._times.update(struct.pack(f"<{len(points)}q", *(point.time_ms for point in points)))
-        self._values.update(values_bytes(points))
+    def add(self, page: Packed) -> None:
+        self.count += page.count
+        self._times.update(page.times)
+        self._values.update(page.values)
 
     def hex(self) -> str:
         """32 hex digits."""
@@ -33,28 +49,23 @@ class Checksum:
 
 def values_bytes(points: Sequence[Point]) -> bytes:
     """The values as bytes that differ when any value does: numbers as IEEE doubles, texts with their length."""
-    if not any(isinstance(point.value, str) for point in points):
-        return struct.pack(f"<{len(points)}d", *(point.value for point in points))
-    parts: list[bytes] = []
-    for point in points:
-        if isinstance(point.value, str):
-            text = point.value.encode("utf-8", "surrogatepass")
-            parts.append(b"t" + struct.pack("<I", len(text)) + text)
-        else:
-            parts.append(b"n" + struct.pack("<d", point.value))
-    return b"".join(parts)
+    values = [point.value for point in points]
+    try:
+        return struct.pack(f"<{len(values)}d", *values)
+    except struct.error:  # a text among them
+        return b"".join(map(_value_bytes, values))
 
 
-def same(one: Sequence[Point], other: Sequence[Point]) -> bool:
-    """Whether both are the same readings to the bit."""
-    return (
-        len(one) == len(other)
-        and all(a.time_ms == b.time_ms for a, b in zip(one, other, strict=True))
-        and values_bytes(one) == values_bytes(other)
-    )
+def _value_bytes(value: Value) -> bytes:
+    if isinstance(value, str):
+        text = value.encode("utf-8", "surrogatepass")
+        return b"t" + struct.pack("<I", len(text)) + text
+    return b"n" + struct.pack("<d", value)
 
 
 def missing(wanted: Sequence[Point], there: Sequence[Point]) -> list[Point]:
     """Those of `wanted` that are not `there` with exactly this value."""
     found = {point.time_ms: point for point in there}
-    return [w for w in wanted if (t := found.get(w.time_ms)) is None or values_bytes([w]) != values_bytes([t])]
+    return [
+        w for w in wanted if (t := found.get(w.time_ms)) is None or _value_bytes(w.value) != _value_bytes(t.value)
+    ]

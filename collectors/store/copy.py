@@ -1,8 +1,8 @@
 """`makiba store copy`: a farm's readings from one store into another, whatever kinds the two are.
 
-**What is promised.** When a copy ends well, every reading that FROM had committed before the second pass began is in
-TO with the same time and the same value to the bit, and has been read back from there. Readings that FROM gets later
-may be in TO or not: stop what writes to FROM, or switch it to TO, and copy once more; that writes only what is
+**What is promised.** When a copy ends well, every reading that FROM had committed before the last whole pass began is
+in TO with the same time and the same value to the bit, and has been read back from there. Readings that FROM gets
+later may be in TO or not: stop what writes to FROM, or switch it to TO, and copy once more; that writes only what is
 missing. What TO holds beyond FROM stays and is counted. Where both have a reading of the same time, FROM's stands.
 
 **No progress is written down**, because nothing would make it true: TO itself is the progress. A stretch of a series
@@ -10,8 +10,9 @@ is read from both sides; where they are the same to the bit it is passed over, e
 stretch is read back. So a copy that was killed goes on by being started again, at the speed of reading, and does not
 care who else wrote what meanwhile.
 
-**Passes.** The first copies. The second compares everything again, and writes what came during the first; its counts
-and checksums are the ones reported. A series that still grew is compared again, `MAX_PASSES` passes in all.
+**Passes.** The first copies. One that wrote nothing is the last. Otherwise a second whole pass compares everything
+again, and writes what came during the first; its counts and checksums are the ones reported. A series that still grew
+is compared again, `MAX_PASSES` passes in all.
 
 **Roll-ups** are not copied: TO marks what was written as dirty, and its own job folds it. Only where raw has expired
 in FROM, they are all there is, and are carried (`collectors.store.carry`).
@@ -26,7 +27,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from collectors.store.checksum import Checksum, missing, same
+from collectors.store.checksum import Checksum, Packed, missing
 from collectors.store.protocol import Point, ReadingsRejected, Store, StoreUnavailable
 from makiba.reading import Columns, Series
 
@@ -57,6 +58,8 @@ class Compared:
     written: int = 0
     extra: int = 0
     refused: int = 0
+    refusals: list[Refusal] = field(default_factory=list)
+    """The first `REFUSALS_KEPT` of what was refused."""
 
     @property
     def is_equal(self) -> bool:
@@ -66,11 +69,10 @@ class Compared:
 
 @dataclass(slots=True)
 class Result:
-    """What became of a copy: the last comparison of each series, all that was written, and the first refusals."""
+    """What became of a copy: the last comparison of each series, and how much was written in all passes."""
 
     compared: dict[Series, Compared] = field(default_factory=dict)
     written: int = 0
-    refusals: list[Refusal] = field(default_factory=list)
     growing: tuple[Series, ...] = ()
     """Series that got readings during every pass; what they had before the last one is in TO."""
 
@@ -85,6 +87,10 @@ class Result:
     @property
     def extra(self) -> int:
         return sum(one.extra for one in self.compared.values())
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        return [refusal for one in self.compared.values() for refusal in one.refusals]
 
     @property
     def refused(self) -> int:
@@ -119,20 +125,19 @@ class Copy:
         `StoreUnavailable` when a store stays away, `StoreMisconfigured`; what was copied stays, and counts next time.
         """
         result = Result()
-        again: list[Series] = []
+        wanted = sorted(self.patiently(lambda: list(list_series())))
         for number in range(1, MAX_PASSES + 1):
-            wanted = sorted(self.patiently(lambda: list(list_series()))) if number <= 2 else again
-            if number > 2 and not wanted:
-                break
             on_pass(number)
-            result.refusals.clear()
-            again = []
+            growing: list[Series] = []
             for series in wanted:
-                found = result.compared[series] = self._series(series, result.refusals)
+                found = result.compared[series] = self._series(series)
                 result.written += found.written
                 if found.written:
-                    again.append(series)
-        result.growing = tuple(again)
+                    growing.append(series)
+            result.growing = tuple(growing)
+            if not growing:
+                break
+            wanted = growing if number > 1 else sorted(self.patiently(lambda: list(list_series())))
         return result
 
     def patiently(self, ask: Callable[[], T]) -> T:
@@ -148,18 +153,20 @@ class Copy:
                 self._wait(min(error.retry_after_s or pause_s, PATIENCE_S))
                 pause_s = min(pause_s * 2, 5.0)
 
-    def _series(self, series: Series, refusals: list[Refusal]) -> Compared:
+    def _series(self, series: Series) -> Compared:
         found = Compared(series)
         at_ms = self._start_ms
         while at_ms < self._end_ms:
             wanted, until_ms, there = self._both(series, at_ms)
-            if not same(wanted, there):
-                there = self._repair(series, wanted, there, at_ms, until_ms, found, refusals)
-            times = {point.time_ms for point in wanted}
-            held = [point for point in there if point.time_ms in times]
-            found.source.add(wanted)
-            found.target.add(held)
-            found.extra += len(there) - len(held)
+            source, target = Packed.of(wanted), Packed.of(there)
+            if source != target:
+                there = self._repair(found, wanted, there, at_ms, until_ms)
+                times = {point.time_ms for point in wanted}
+                held = [point for point in there if point.time_ms in times]
+                target = Packed.of(held)
+                found.extra += len(there) - len(held)
+            found.source.add(source)
+            found.target.add(target)
             self._on_page(len(wanted))
             at_ms = until_ms
         return found
@@ -176,16 +183,10 @@ class Copy:
         return wanted, until_ms, there
 
     def _repair(
-        self,
-        series: Series,
-        wanted: Sequence[Point],
-        there: list[Point],
-        at_ms: int,
-        until_ms: int,
-        found: Compared,
-        refusals: list[Refusal],
+        self, found: Compared, wanted: Sequence[Point], there: list[Point], at_ms: int, until_ms: int
     ) -> list[Point]:
         """Writes what TO does not have; what it has afterwards, read back."""
+        series = found.series
         absent = missing(wanted, there)
         if not absent:
             return there
@@ -197,6 +198,6 @@ class Copy:
             rejected = error.rejected
         found.refused += len(rejected)
         found.written += len(absent) - len(rejected)
-        room = REFUSALS_KEPT - len(refusals)
-        refusals += [Refusal(series, absent[index].time_ms, reason) for index, reason in rejected[:room]]
+        room = REFUSALS_KEPT - len(found.refusals)
+        found.refusals += [Refusal(series, absent[index].time_ms, reason) for index, reason in rejected[:room]]
         return self.patiently(lambda: self._target.range(series, at_ms, until_ms))

@@ -20,7 +20,7 @@ from collectors.console import explained, fail
 from collectors.out.clock import IsoTimes, parse_time
 from collectors.store import Movable, Store, StoreError, open_store
 from collectors.store.carry import Carried, CarryRefused, carry, raw_horizon_ms, take_over_horizons
-from collectors.store.copy import Copy, Result
+from collectors.store.copy import REFUSALS_KEPT, Copy, Result
 from collectors.store.fold import is_text
 from collectors.store.levels import DAY_MS, DAY_OFFSET_MS
 from makiba.reading import EARLIEST_MS, LATEST_MS, Series
@@ -99,10 +99,11 @@ def _report(result: Result, carried: list[Carried], *, list_: bool) -> None:
                 f"{found.target.hex()}; {found.refused} refused",
                 err=True,
             )
-    for refusal in result.refusals:
+    refusals = result.refusals[:REFUSALS_KEPT]
+    for refusal in refusals:
         typer.echo(f"refused: {refusal.series} {iso(refusal.time_ms)}: {refusal.reason}", err=True)
-    if result.refused > len(result.refusals):
-        typer.echo(f"refused: {result.refused - len(result.refusals)} more", err=True)
+    if result.refused > len(refusals):
+        typer.echo(f"refused: {result.refused - len(refusals)} more", err=True)
     for series in result.growing:
         typer.echo(f"{series}: gets readings all the time; copy again when nothing writes to FROM any more", err=True)
     if result.extra:

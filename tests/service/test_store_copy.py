@@ -10,7 +10,7 @@ import pytest
 
 from collectors.store import Point, ReadingsRejected, Store, StoreUnavailable, open_store
 from collectors.store.carry import CarryRefused, carry, differing, take_over_horizons
-from collectors.store.checksum import Checksum
+from collectors.store.checksum import Checksum, Packed
 from collectors.store.copy import Copy, Result
 from collectors.store.levels import DAY_OFFSET_MS
 from makiba.reading import EARLIEST_MS, LATEST_MS, MAX_TEXT, Columns, Reading, Series
@@ -219,7 +219,7 @@ def test_the_checksum_knows_every_bit_and_no_page() -> None:
     def sums(*pages: Sequence[Point]) -> str:
         made = Checksum()
         for page in pages:
-            made.add(page)
+            made.add(Packed.of(page))
         return made.hex()
 
     whole = sums(points)
