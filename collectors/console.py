@@ -15,7 +15,7 @@ import typer
 
 from collectors.registry import Registry, RegistryError, RegistryMisconfigured, RegistryUnavailable, open_registry
 from collectors.registry.viewer import Service
-from collectors.store import Store, StoreError, StoreMisconfigured, StoreUnavailable, open_store
+from collectors.store import Store, StoreError, StoreMisconfigured, StoreUnavailable
 from makiba.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -65,15 +65,22 @@ def own_registry() -> Iterator[Registry]:
         registry.close()
 
 
-def open_own_store(settings: Settings) -> Store:
-    """The store of the settings, which answers."""
-    password, token = settings.store_password, settings.store_token
-    readings = open_store(
-        settings.store_url,
-        user=settings.store_user,
-        password=password.get_secret_value() if password else None,
-        token=token.get_secret_value() if token else None,
-    )
+def open_own_store(settings: Settings, registry: Registry | None = None) -> Store:
+    """The store of the settings with the servers that the registry names; one of them answers at least.
+
+    Without `registry` that of the settings is asked, if there is one: none has assigned no farm.
+    """
+    from collectors.store.assigned import open_assigned_store, open_settings_store
+
+    readings: Store
+    if registry is not None:
+        readings = open_assigned_store(settings, registry)
+    else:
+        try:
+            asked = open_own_registry(settings)
+            readings = open_assigned_store(settings, asked, on_close=asked.close)
+        except RegistryMisconfigured:
+            readings = open_settings_store(settings)
     try:
         readings.check()
     except StoreError:

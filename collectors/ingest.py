@@ -5,9 +5,9 @@ record is a dead letter with its reason; only then it carries an answer. When th
 `take` raises, nothing may be answered, and the same packs are given again: that stores nothing twice.
 
 Not answered, so that the gateway keeps what it has: a pack of a gateway that no farm knows yet (`held`), one of a
-gateway whose packs have cost too much lately (`put_off`, where `fair` is asked for), and a pack without a batch id (a
-dead letter). A pack that cannot be read at all is one dead letter, index 0, and is answered, since it will not get
-better by coming again.
+gateway whose packs have cost too much lately (`put_off`, where `fair` is asked for), one of a farm whose store
+server is away while others are there (`away`), and a pack without a batch id (a dead letter). A pack that cannot be
+read at all is one dead letter, index 0, and is answered, since it will not get better by coming again.
 """
 
 from __future__ import annotations
@@ -18,13 +18,24 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from collectors.judge import MAX_LETTERS, Judged, Outcome, Owner, Pack, judge, letters_of, outcome_of, without
+from collectors.judge import (
+    MAX_LETTERS,
+    Judged,
+    Outcome,
+    Owner,
+    Pack,
+    judge,
+    letters_of,
+    outcome_of,
+    put_away,
+    without,
+)
 from collectors.registry import Registry, dead_letters, sites
 from collectors.registry.dead_letters import Letter, clean
 from collectors.registry.viewer import Service
 from collectors.said import Reported, first_problem
 from collectors.senders import Sender, Senders
-from collectors.store import ReadingsRejected, Store
+from collectors.store import PartlyCommitted, ReadingsRejected, Store
 from makiba.reading import Columns, Reading, Series
 from makiba.senml import encode_json
 from makiba.wire import GatewayStatus, Payload, pack_payload
@@ -56,12 +67,16 @@ class Ingest:
         fair: bool = False,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`fair`: whoever sends what costs much waits, so that others do not."""
+        """`fair`: who sends what costs much, or for a farm whose store server is away, waits, so that others do not.
+
+        For senders that send again by themselves what is not answered.
+        """
         self._registry = registry
         self._store = store
         self._senders = Senders(registry, monotonic_s=monotonic_s)
         self._fair = fair
         self._forget_s = 0.0
+        self._owed: dict[Series, Reading] = {}
 
     def take(self, packs: Sequence[Pack]) -> list[Outcome]:
         """Commits `packs` and says what became of each, in order.
@@ -92,6 +107,14 @@ class Ingest:
             except ReadingsRejected as error:
                 rejected = dict(error.rejected)
                 judged = [without(one, rejected) for one in judged]
+            except PartlyCommitted as error:
+                if not self._fair:
+                    raise
+                waiting, rejected = set(error.uncommitted), dict(error.rejected)
+                judged = [
+                    put_away(one) if not waiting.isdisjoint(range(one.start, one.end)) else without(one, rejected)
+                    for one in judged
+                ]
         letters = [letter for one in judged if one.refused for letter in letters_of(one)]
         now_ms = time.time_ns() // 1_000_000
         if letters:
@@ -127,8 +150,22 @@ class Ingest:
             return []
         # Known words too: whoever noted them may have died before this line. The same reading changes nothing.
         reading = Reading(Series(note.site, gateway, "state"), note.at_ms, status.state)
-        self._store.write([reading])
+        self._write_state(reading)
         return [reading] if note.news else []
+
+    def _write_state(self, reading: Reading) -> None:
+        """Commits `reading` and those that a store server was away for.
+
+        They wait in memory only: the broker keeps every gateway's last word for whoever starts next.
+        """
+        self._owed[reading.series] = reading
+        owed = list(self._owed.values())
+        try:
+            self._store.write(owed)
+        except PartlyCommitted as error:
+            self._owed = {owed[index].series: owed[index] for index in error.uncommitted}
+        else:
+            self._owed.clear()
 
     def take_reported(self, gateway: str, payload: bytes, received_ms: int) -> bool:
         """Notes the devices that a gateway says it has; False when they cannot be read or it is unknown."""

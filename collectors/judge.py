@@ -51,9 +51,10 @@ class Owner:
 class Judged:
     """A pack taken apart, before anything is stored: its good readings are `columns[start:end]`.
 
-    `places`: the record of each of these readings; None when it was read the quick way (`plain`). `records` are what
-    the refusals' indices point into. `held`: no farm knows its sender. `put_off`: its sender has cost too much
-    lately, nobody looked into it. Neither of the two is answered.
+    `places`: the record of each of these readings; None when it was read the quick way (`plain`). `records` are
+    what the refusals' indices point into. `held`: no farm knows its sender. `put_off`: its sender has cost too much
+    lately, nobody looked into it. `away`: the store server of its farm does not answer, others do. None of the
+    three is answered.
     """
 
     pack: Pack
@@ -67,6 +68,7 @@ class Judged:
     records: Sequence[Any] = ()
     held: bool = False
     put_off: bool = False
+    away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,11 @@ def why_not(reading: Reading, gateway: str, site: str, received_ms: int) -> str:
     return ""
 
 
+def put_away(judged: Judged) -> Judged:
+    """`judged`, of which some readings are not committed: it comes again as a whole."""
+    return replace(judged, end=judged.start, refused=(), plain=None, places=None, away=True)
+
+
 def without(judged: Judged, rejected: Mapping[int, str]) -> Judged:
     """`judged` after the store refused some of its readings: `rejected` maps places in the columns to reasons.
 
@@ -247,7 +254,7 @@ def _spell_record(judged: Judged, index: int) -> str:
 
 def outcome_of(judged: Judged, now_ms: int) -> Outcome:
     """What to say about `judged` once it is committed."""
-    if not judged.has_batch or judged.held or judged.put_off:
+    if not judged.has_batch or judged.held or judged.put_off or judged.away:
         return Outcome(judged, None)
     count = judged.end - judged.start
     if not judged.refused:

@@ -37,7 +37,7 @@ _KINDS: Final = (
 )
 _KIND: Final = [(kind, re.compile(pattern)) for kind, pattern in _KINDS]
 KINDS: Final = (*(kind for kind, _ in _KINDS), "store")
-PACKS: Final = ("stored", "partly", "refused", "held", "put-off")
+PACKS: Final = ("stored", "partly", "refused", "held", "put-off", "away")
 
 
 class PortTaken(Exception):
@@ -57,7 +57,8 @@ class Figures:
         ProcessCollector(registry=registry)
         self._packs = Counter(
             "makiba_collect_packs",
-            "Packs by what became of them; held: no farm knows the gateway, put-off: it costs too much",
+            "Packs by what became of them; held: no farm knows the gateway, put-off: it costs too much, "
+            "away: its farm's store server does not answer",
             ["outcome"],
             registry=registry,
         )
@@ -122,6 +123,8 @@ class Figures:
 def _spell(outcome: Outcome) -> str:
     if outcome.held:
         return "held"
+    if outcome.judged.away:
+        return "away"
     if outcome.judged.put_off:
         return "put-off"
     if not outcome.refused:

@@ -117,6 +117,12 @@ class Worker:
                 "%s: no site names this gateway, its readings wait there; add it to a site file and run "
                 "`makiba site apply`", gateway,
             )  # fmt: skip
+        elif outcome.judged.away:
+            self._say(
+                ("away", gateway), UNKNOWN_LOG_S, 1,
+                "%s: the store server of its farm does not answer, its readings wait there; "
+                "`makiba store servers list` shows why", gateway,
+            )  # fmt: skip
         elif outcome.judged.put_off:
             self._say(
                 ("put off", gateway), REFUSED_LOG_S, 1,

@@ -18,6 +18,7 @@ from makiba.mqtt import MqttOptions, TlsOptions
 from makiba.words import nearest
 
 PREFIX = "MAKIBA_"
+_DAYS = "^([1-9][0-9]{0,5}d)?$"
 
 _AsPath = Annotated[Path, BeforeValidator(lambda v: Path(v).expanduser() if isinstance(v, str) else v)]
 _AsInt = Annotated[int, BeforeValidator(lambda v: int(v) if isinstance(v, str) and v.isdigit() else v)]
@@ -44,6 +45,16 @@ class Settings(BaseModel):
     store_user: str = Field(default="", description="InfluxDB 1.x user")
     store_password: _AsSecret | None = Field(default=None, description="InfluxDB 1.x password")
     store_token: _AsSecret | None = Field(default=None, description="InfluxDB 2.x token")
+    store_secrets: _AsPath | None = Field(
+        default=None, description="Folder with a file per store server: its password or token"
+    )
+    keep_raw: str = Field(
+        default="", pattern=_DAYS, description="How long readings are kept, such as 400d; empty: for ever"
+    )
+    keep_text: str = Field(default="", pattern=_DAYS, description="How long texts (states of devices) are kept")
+    keep_minute: str = Field(default="", pattern=_DAYS, description="How long minutes are kept (min, mean, max …)")
+    keep_quarter: str = Field(default="", pattern=_DAYS, description="How long quarters of an hour are kept")
+    keep_day: str = Field(default="", pattern=_DAYS, description="How long days are kept")
     registry: str = Field(default="", description="sqlite:PATH or postgresql://…; empty: HOME/registry.db")
     registry_password: _AsSecret | None = Field(default=None, description="PostgreSQL password")
     metrics_port: _AsInt = Field(

@@ -60,9 +60,9 @@ class StoreUnavailable(StoreError):
 class PartlyCommitted(StoreUnavailable):
     """Of several servers some did not answer; what belongs to the others is committed.
 
-    `uncommitted`: the index of each reading that may not be there, ascending: exactly those are written again.
-    `rejected`: as in `ReadingsRejected`, of the others. Whoever does not tell it from `StoreUnavailable` writes all of
-    them again, which changes nothing.
+    `uncommitted`: the index of each reading that may not be there, ascending: exactly those are written again; they
+    may be all of a write, while readings of other farms would be taken. `rejected`: as in `ReadingsRejected`, of the
+    others. Whoever does not tell it from `StoreUnavailable` writes all of them again, which changes nothing.
     """
 
     def __init__(
@@ -178,10 +178,9 @@ class Store(Protocol):
     def expire(self, level: Level, before_ms: int) -> int:
         """Removes what is older than `before_ms` of `level`; the horizon that is in force then.
 
-        The horizon may be earlier than asked for (a store forgets whole partitions, and a coarser level never before a
-        finer one) and never goes back. Raw goes
-        only after its roll-ups are there. Asking again changes nothing; a call that died half-way is finished by the
-        next.
+        The horizon may be earlier than asked for (a store forgets whole partitions, and a coarser level never before
+        a finer one) and never goes back. Raw goes only after its roll-ups are there. Asking again changes nothing; a
+        call that died half-way is finished by the next.
         """
 
     def delete_site(self, site: str) -> None:

@@ -4,8 +4,9 @@
 assignment is on the store of the settings, whose name is `own`.
 
 One server that is away makes only its farms' readings wait: the others are committed, and `PartlyCommitted` says
-which are not. A server that was away is not asked again by whoever writes or reads, which would cost everybody its
-time-out, but by a thread of its own, until it answers; meanwhile its farms' calls fail at once.
+which are not, be it all of a write. Without servers it is the one store, and its errors are what they were. A
+server that was away is not asked again by whoever writes or reads, which would cost everybody its time-out, but by
+a thread of its own, until it answers; meanwhile its farms' calls fail at once.
 
 An assignment is in force everywhere at the latest `ASSIGNED_S` after it was made. While nobody can say where farms
 are (the registry is down), the last answer stands; without one, `StoreUnavailable`.
@@ -68,9 +69,11 @@ class RoutedStore:
         look_up: Callable[[], Directory],
         open_server: Callable[[str, Server], Store],
         *,
+        on_close: Callable[[], None] | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`look_up` asks the registry; what it raises means that the last answer stands."""
+        self._on_close = on_close
         self._look_up, self._open_server, self._monotonic_s = look_up, open_server, monotonic_s
         self._directory: tuple[float, Directory] | None = None
         self._opened: dict[str, tuple[Server | None, Store]] = {OWN: (None, own)}
@@ -88,25 +91,26 @@ class RoutedStore:
         names = {site: directory.server_of.get(site, OWN) for site in {series[0] for series in columns.series}}
         if not names:
             return
-        if len(set(names.values())) == 1:
-            with self._using(next(iter(names.values())), directory) as store:
+        if not directory.servers:
+            with self._using(OWN, directory) as store:
                 store.write_columns(columns)
             return
         rows: dict[str, list[int]] = {}
-        for row, series in enumerate(columns.series):
-            rows.setdefault(names[series[0]], []).append(row)
+        if len(set(names.values())) == 1:
+            rows[next(iter(names.values()))] = list(range(len(columns)))
+        else:
+            for row, series in enumerate(columns.series):
+                rows.setdefault(names[series[0]], []).append(row)
         rejected: list[tuple[int, str]] = []
         failed: dict[str, StoreError] = {}
         for name, mine in rows.items():
             try:
                 with self._using(name, directory) as store:
-                    store.write_columns(_part(columns, mine))
+                    store.write_columns(columns if len(rows) == 1 else _part(columns, mine))
             except ReadingsRejected as error:
                 rejected += [(mine[index], reason) for index, reason in error.rejected]
             except StoreError as error:
                 failed[name] = error
-        if len(failed) == len(rows):
-            raise next(iter(failed.values()))
         if failed:
             raise PartlyCommitted(failed, sorted(row for name in failed for row in rows[name]), rejected)
         if rejected:
@@ -189,6 +193,8 @@ class RoutedStore:
             for _, store in self._opened.values():
                 store.close()
             self._opened.clear()
+        if self._on_close:
+            self._on_close()
 
     # ------------------------------------------------------------------------------------------------- the rim
 
@@ -214,6 +220,9 @@ class RoutedStore:
     @contextmanager
     def _using(self, name: str, directory: Directory) -> Iterator[Store]:
         """The server `name`, opened. It is away from the moment that it fails until it answers its probe."""
+        if not directory.servers:
+            yield self._open(OWN, directory)
+            return
         with self._lock:
             away = self._away.get(name)
         if away is not None:
