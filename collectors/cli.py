@@ -29,7 +29,9 @@ from collectors.console import (
     wait_for,
 )
 from collectors.store import Point
+from collectors.store import cli as store_cli
 from collectors.store.copy_cli import copy
+from collectors.store.rollup import RollUpJob, policy_of
 from makiba.located_yaml import ConfigErrors, Problem
 from makiba.quantities import catalogue
 from makiba.reading import Series
@@ -40,7 +42,10 @@ log = logging.getLogger("makiba.collect")
 
 collect = typer.Typer(add_completion=False, rich_markup_mode=None)
 store = new_app("Look into the store of readings.")
+store.command("check")(store_cli.check)
 store.command("copy")(copy)
+store.command("rollup")(store_cli.rollup)
+store.command("expire")(store_cli.expire)
 site = new_app("Farms, their gateways, places and devices.")
 
 
@@ -61,6 +66,7 @@ def run_collect() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = load_settings()
     _require_keys(settings)
+    policy = policy_of(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -70,6 +76,7 @@ def run_collect() -> None:
         if registry is None or readings is None:
             return
         log.info("collecting into %s", settings.store_url)
+        folding = RollUpJob(readings, policy).start(stop)
         figures = Figures()
         collector = Collector(settings.mqtt("collector"), Ingest(registry, readings, fair=True), figures=figures)
         try:
@@ -82,6 +89,8 @@ def run_collect() -> None:
         except PortTaken as error:
             fail(str(error))
         finally:
+            stop.set()
+            folding.join(2.0)
             readings.close()
             registry.close()
     log.info("stopped")
@@ -103,15 +112,6 @@ def _require_keys(settings: Settings) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------- store
-
-
-@store.command("check")
-def store_check() -> None:
-    """Say whether the store answers."""
-    settings = load_settings()
-    with explained():
-        open_own_store(settings).close()
-    typer.echo(f"{settings.store_url}: answers")
 
 
 @store.command("latest")

@@ -25,6 +25,7 @@ SUMMARIES = {
     "up": "Collector, analytics and pages together on one machine",
     "demo": "A simulated farm with all services",
     "store": "Look into the store of readings",
+    "backup": "Copy store and registry while everything runs, verified",
     "site": "Farms, their gateways, places and devices",
     "source": "Systems that send for a farm over HTTP, and their tokens",
     "lorawan": "LoRaWAN devices behind ChirpStack",
@@ -39,7 +40,7 @@ SUMMARIES = {
 _EXTRAS = {
     "gateway": "gateway",
     **dict.fromkeys(
-        ("collect", "store", "site", "export", "tail", "source", "lorawan", "weather", "import"),
+        ("collect", "store", "backup", "site", "export", "tail", "source", "lorawan", "weather", "import"),
         "collector",
     ),
     "watch": "analytics",

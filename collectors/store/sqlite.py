@@ -23,6 +23,7 @@ from collectors.store.protocol import (
     Level,
     Point,
     ReadingsRejected,
+    StoreDamaged,
     StoreError,
     StoreMisconfigured,
     StoreUnavailable,
@@ -39,7 +40,7 @@ _PRAGMAS: Final = (
     "synchronous = FULL",
     "cache_size = -16000",
     "temp_store = MEMORY",
-    "secure_delete = OFF",  # but see delete_site
+    "secure_delete = OFF",  # a settled hour would be written once more, as zeros
     "journal_size_limit = 67108864",
 )
 
@@ -89,8 +90,8 @@ class SqliteStore:
         try:
             with _translated(path):
                 self._writer = self._connect()
-                self._make_tables()
                 sqlite_rollup.make_temporary(self._writer)
+                self._make_tables()
         except StoreError:
             self.close()
             raise
@@ -130,19 +131,9 @@ class SqliteStore:
             return sqlite_rollup.expire_rows(db, read_layout(db), level, before_ms)
 
     def delete_site(self, site: str) -> None:
-        self._require_open()
-        with self._writing, _translated(self._path):
-            # What left is not to be found in the file's free pages either.
-            self._writer.execute("PRAGMA secure_delete = ON")
-        try:
-            with self._transaction() as db:
-                blocks = [number for (number,) in db.execute("SELECT number FROM block WHERE site = ?", (site,))]
-                sqlite_rollup.delete_site(db, blocks, read_layout(db))
-            self._write.forget()
-        finally:
-            with self._writing, _translated(self._path):
-                self._writer.execute("PRAGMA secure_delete = OFF")
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with self._transaction() as db:
+            blocks = [number for (number,) in db.execute("SELECT number FROM block WHERE site = ?", (site,))]
+            sqlite_rollup.delete_site(db, blocks, read_layout(db))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -301,8 +292,9 @@ class SqliteStore:
             raise StoreMisconfigured(
                 f"{self._path}: made by a newer Makiba (version {version}); this one knows {VERSION}"
             )
-        if version < VERSION:
+        if version < VERSION or self._writer.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             _to_wal(self._writer)
+        if version < VERSION:
             with self._transaction() as db:
                 version = self._version()
                 if version < VERSION:  # another process may have been first
@@ -356,4 +348,4 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.ProgrammingError as error:  # closed meanwhile by another thread
         raise StoreUnavailable(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise StoreMisconfigured(f"{path}: {error}; it is damaged or not a store of readings") from error
+        raise StoreDamaged(f"{path}: {error}; it is damaged or not a store of readings") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from collectors.store import Point, ReadingsRejected, Store, StoreMisconfigured, StoreUnavailable, Window, open_store
-from makiba.reading import LATEST_MS, MAX_TEXT, Reading, Series
+from makiba.reading import LATEST_MS, MAX_TEXT, Columns, Reading, Series, Value
 from tests.parts import free_port, wait_until
 from tests.service.influx_parts import INFLUXD, NO_INFLUXD, TOKEN, Influxd, V2Door
 
@@ -179,6 +180,32 @@ def test_a_value_of_the_wrong_kind_is_rejected_and_the_rest_is_committed(store: 
     assert [index for index, _ in caught.value.rejected] == [0, 2]
     assert store.range(air(site), *FOREVER) == [Point(T0, 1.0)]
     assert store.series(site) == [air(site)]
+
+
+def test_columns_are_readings(store: Store, site: str) -> None:
+    state = Series(site, "barn-1", "state")
+    store.write_columns(Columns([air(site), state, air(site)], [T0, T0, T0], [1.0, "ok", 2.0]))
+    store.write_columns(Columns())
+    assert store.range(air(site), *FOREVER) == [Point(T0, 2.0)]  # the last of a write stands
+    assert store.range(state, *FOREVER) == [Point(T0, "ok")]
+
+
+def test_what_is_no_finite_number_is_rejected_and_the_rest_is_committed(store: Store, site: str) -> None:
+    values: list[Value] = [1.0, math.nan, 2.0, math.inf, -math.inf]
+    with pytest.raises(ReadingsRejected) as caught:
+        store.write_columns(Columns([air(site)] * 5, [T0 + i for i in range(5)], values))
+    assert [index for index, _ in caught.value.rejected] == [1, 3, 4]
+    assert all("finite" in reason for _, reason in caught.value.rejected)
+    assert [p.value for p in store.range(air(site), *FOREVER)] == [1.0, 2.0]
+
+
+def test_windows_may_start_at_an_offset(store: Store, site: str) -> None:
+    start = T0 - T0 % 86_400_000 - 9 * 3_600_000
+    store.write([Reading(air(site), start + at, float(i)) for i, at in enumerate((0, 86_399_999, 86_400_000))])
+    found = store.windows(air(site), start - 86_400_000, start + 2 * 86_400_000, 86_400_000, -9 * 3_600_000)
+    assert [(w.start_ms - start, w.count, w.last) for w in found] == [(0, 2, 1.0), (86_400_000, 1, 2.0)]
+    whole = store.windows(air(site), start, start + 86_400_001, 60_000, 30_000)
+    assert [w.start_ms - start for w in whole] == [-30_000, 86_400_000 - 30_000]
 
 
 def test_a_time_that_the_store_cannot_keep_is_rejected_or_kept(store: Store, site: str) -> None:
