@@ -53,10 +53,13 @@ class Inbox:
     def take(self, most: int) -> list[Arrived]:
         """Waits for something and gives up to `most`; an empty list when the inbox has ended and is empty."""
         with self._changed:
-            self._wait(1, None)
-            wait_s = self._next_s - time.monotonic()
-            if wait_s > 0:
-                self._wait(self._enough, wait_s)
+            while True:
+                self._wait(1, None)
+                wait_s = self._next_s - time.monotonic()
+                if wait_s > 0:
+                    self._wait(self._enough, wait_s)
+                if self._items or self._ended:  # what was being gathered may be forgotten meanwhile
+                    break
             self._next_s = time.monotonic() + GATHER_S
             return [self._items.popleft() for _ in range(min(most, len(self._items)))]
 
