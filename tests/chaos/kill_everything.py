@@ -4,6 +4,11 @@ Afterwards the store must hold exactly one row per poll and point, and none may 
 polled at the very moment in which the gateway itself was killed.
 
     python -m tests.chaos.kill_everything --seconds 300 --kills 10
+
+Three runs for one figure: samples lost when the broker is away for a minute / the gateway is killed eight times in
+that minute / both at once:
+
+    python -m tests.chaos.kill_everything --figure --seconds 60
 """
 
 from __future__ import annotations
@@ -34,6 +39,30 @@ GIVES_UP_MS = 3000
 
 
 @dataclass(frozen=True, slots=True)
+class Kill:
+    """`name` is killed at `at_s` and started again `down_s` later."""
+
+    at_s: float
+    name: str
+    down_s: float = 0.0
+
+
+def at_random(seed: int, seconds: float, kills_each: int) -> list[Kill]:
+    """Each process `kills_each` times within `seconds`."""
+    chance = random.Random(seed)
+    names = ("collector", "analytics", "gateway", "broker")
+    return [Kill(chance.uniform(0.05, 1.0) * seconds, name) for name in names for _ in range(kills_each)]
+
+
+def one_outage(seconds: float, *, broker: bool, gateway_kills: int) -> list[Kill]:
+    """The broker away for `seconds`, the gateway killed evenly over them; either, or both."""
+    begin_s = 5.0
+    away = [Kill(begin_s, "broker", seconds)] if broker else []
+    every_s = seconds / max(gateway_kills, 1)
+    return away + [Kill(begin_s + (n + 0.5) * every_s, "gateway") for n in range(gateway_kills)]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a run showed: numbers answered by the meter, rows stored, and every difference."""
 
@@ -41,6 +70,8 @@ class Outcome:
     kills: dict[str, int]
     polls: int
     rows: int
+    lost: int
+    doubled: int
     lost_at_gateway_kills: int
     too_late: int
     wrong: tuple[str, ...]
@@ -50,6 +81,7 @@ class Outcome:
         lines = [
             f"{self.seconds:.0f} s, killed: {killed}",
             f"{self.polls} polls of {POINTS} points, {self.rows} rows stored",
+            f"{self.lost} samples lost, {self.doubled} doubled",
             f"{self.lost_at_gateway_kills} polls cut off by the gateway's own death",
             f"{self.too_late} answers that came after the gateway had given up, and said so",
             *self.wrong[:20],
@@ -58,17 +90,16 @@ class Outcome:
         return "\n".join(lines)
 
 
-def run(
-    folder: Path, *, seconds: float, kills_each: int, seed: int, first_takes_s: float = 0.0, timeout: str = "1s"
-) -> Outcome:
-    """Runs the farm in `folder` for `seconds`, kills each process `kills_each` times, and compares."""
-    chance = random.Random(seed)
+def run(folder: Path, plan: Sequence[Kill], *, first_takes_s: float = 0.0, timeout: str = "1s") -> Outcome:
+    """Runs the farm in `folder`, kills as planned, lets everything arrive, and compares."""
     port = free_port()
     with CountingMeter(port, first_takes_s) as meter, Broker(folder / "broker") as broker:
         parts = _start(folder, broker, port, timeout)
         try:
             wait_until(lambda: len(meter.served) == UNITS, 20, "every unit is polled")
-            gateway_deaths = _kill_at_random(parts, broker, chance, seconds, kills_each)
+            began_s = time.monotonic()
+            gateway_deaths = _kill(parts, broker, plan)
+            seconds = time.monotonic() - began_s
             _let_all_arrive(folder, parts, meter)
         except BaseException:
             print("\n".join(f"--- {n}\n{p.log()[-3000:]}" for n, p in parts.items()), file=sys.stderr)
@@ -76,8 +107,7 @@ def run(
         finally:
             for process in parts.values():
                 process.kill()
-        kills = dict.fromkeys((*parts, "broker"), kills_each)
-        return _compare(folder, meter, gateway_deaths, seconds, kills)
+        return _compare(folder, meter, gateway_deaths, seconds, Counter(kill.name for kill in plan))
 
 
 def _start(folder: Path, broker: Broker, port: int, timeout: str) -> dict[str, Process]:
@@ -126,26 +156,32 @@ placements:
     }
 
 
-def _kill_at_random(
-    parts: dict[str, Process], broker: Broker, chance: random.Random, seconds: float, kills_each: int
-) -> list[float]:
-    """Kills and starts again at random moments; gives the monotonic times at which the gateway died."""
-    begin = time.monotonic()
-    plan = sorted(
-        (begin + chance.uniform(0.05, 1.0) * seconds, name) for name in (*parts, "broker") for _ in range(kills_each)
-    )
+def _kill(parts: dict[str, Process], broker: Broker, plan: Sequence[Kill]) -> list[float]:
+    """Kills and starts again; gives the monotonic times at which the gateway died."""
+    begin_s = time.monotonic()
+    steps = [(kill.at_s, kill.name, False) for kill in plan]
+    steps += [(kill.at_s + kill.down_s, kill.name, True) for kill in plan]
     deaths: list[float] = []
-    for at, name in plan:
-        wait_until(lambda at=at: time.monotonic() >= at, seconds + 60, f"{name}'s turn", every_s=0.01)  # type: ignore[misc]
-        if name == "broker":
-            broker.kill()
-            broker.start()
-        else:
-            parts[name].kill()
-            if name == "gateway":
-                deaths.append(time.monotonic())
-            parts[name].start()
+    down: Counter[str] = Counter()
+    for at_s, name, is_start in sorted(steps):
+        _sleep_until(begin_s + at_s)
+        part = broker if name == "broker" else parts[name]
+        if is_start:
+            down[name] -= 1
+            if not down[name]:
+                part.start()
+            continue
+        down[name] += 1
+        part.kill()
+        if name == "gateway":
+            deaths.append(time.monotonic())
     return deaths
+
+
+def _sleep_until(at_s: float) -> None:
+    wait_until(
+        lambda: time.monotonic() >= at_s, max(at_s - time.monotonic(), 0.0) + 60, "the next kill", every_s=0.01
+    )
 
 
 def _let_all_arrive(folder: Path, parts: dict[str, Process], meter: CountingMeter) -> None:
@@ -180,7 +216,7 @@ def _compare(
     }
     store = open_store(f"sqlite:{folder}/home/store.db")
     wrong: list[str] = []
-    rows = lost = too_late = 0
+    rows = lost = doubled = cut = too_late = 0
     wall_ms = time.time() * 1000 - time.monotonic() * 1000
     for unit, answers in meter.served.items():
         served = {n for n, _ in answers}
@@ -192,14 +228,16 @@ def _compare(
             rows += got.total()
             name = f"meter-{unit}.p{point}"
             wrong += [f"{name}: {n} stored {c} times" for n, c in got.items() if c > 1]
+            doubled += sum(c - 1 for c in got.values())
             wrong += [f"{name}: {n} was never measured" for n in got.keys() - served]
             missing = served - got.keys()
             wrong += [f"{name}: {n} is lost" for n in missing - cut_off[unit] - late]
+            lost += len(missing - cut_off[unit] - late)
             too_late += len(missing & late - cut_off[unit]) if point == 0 else 0
-            lost += len(missing & cut_off[unit]) if point == 0 else 0
+            cut += len(missing & cut_off[unit]) if point == 0 else 0
     store.close()
     polls = sum(len(a) for a in meter.served.values())
-    return Outcome(seconds, kills, polls, rows, lost, too_late, tuple(sorted(wrong)))
+    return Outcome(seconds, kills, polls, rows, lost, doubled, cut, too_late, tuple(sorted(wrong)))
 
 
 def _silences(states: Sequence[Point]) -> list[tuple[float, float]]:
@@ -216,12 +254,27 @@ def main() -> int:
     options.add_argument("--seconds", type=float, default=300)
     options.add_argument("--kills", type=int, default=10, help="of each process")
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    options.add_argument("--figure", action="store_true", help="three runs; --seconds is how long the broker is away")
     given = options.parse_args()
+    if given.figure:
+        return _figure(given.seconds)
+    print(f"seed {given.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="makiba-chaos-") as folder:
-        print(f"seed {given.seed}", flush=True)
-        outcome = run(Path(folder), seconds=given.seconds, kills_each=given.kills, seed=given.seed)
+        outcome = run(Path(folder), at_random(given.seed, given.seconds, given.kills))
     print(outcome)
     return 1 if outcome.wrong else 0
+
+
+def _figure(seconds: float) -> int:
+    outcomes = []
+    for broker, kills in ((True, 0), (False, 8), (True, 8)):
+        with tempfile.TemporaryDirectory(prefix="makiba-chaos-") as folder:
+            outcomes.append(run(Path(folder), one_outage(seconds, broker=broker, gateway_kills=kills)))
+        print(f"{outcomes[-1]}\n", flush=True)
+    for word in ("lost", "doubled", "lost_at_gateway_kills"):
+        figures = " / ".join(str(getattr(outcome, word)) for outcome in outcomes)
+        print(f"{word.replace('_', ' ')}: broker away {seconds:.0f} s / gateway killed 8 times / both: {figures}")
+    return 1 if any(outcome.wrong for outcome in outcomes) else 0
 
 
 if __name__ == "__main__":
