@@ -35,13 +35,25 @@ class Strict(BaseModel):
 
 def _known_quantity(name: str) -> str:
     if name not in catalogue():
-        raise ValueError(f"quantity {name!r} is not in the catalogue{nearest(name, catalogue())}")
+        hint = nearest(name, catalogue()) or (
+            "; makiba gateway schema profile lists all; with a 'channel' and a 'unit' it can be left out"
+        )
+        raise ValueError(f"quantity {name!r} is not in the catalogue{hint}")
     return name
+
+
+_SPELT = {
+    "degC": "Cel", "°C": "Cel", "℃": "Cel", "C": "Cel", "°F": "degF", "F": "degF", "°": "deg", "dS/m": "mS/cm",
+    "percent": "%", "m³/h": "m3/h", "m³": "m3", "m^3": "m3", "W/m²": "W/m2", "l/min": "L/min", "l": "L", "Liter": "L",
+}  # fmt: skip
+"""How manuals spell units that are known under another name."""
 
 
 def _known_unit(unit: str) -> str:
     if unit not in _all_units():
-        raise ValueError(f"unit {unit!r} is not known{nearest(unit, sorted(_all_units()))}")
+        spelt = _SPELT.get(unit, unit)
+        hint = f"; did you mean {spelt!r}?" if spelt in _all_units() else nearest(unit, sorted(_all_units()))
+        raise ValueError(f"unit {unit!r} is not known{hint}")
     return unit
 
 

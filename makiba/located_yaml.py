@@ -121,10 +121,14 @@ class Located:
     def _known(self, path: Sequence[str | int]) -> tuple[Path_, tuple[int, int]]:
         """The part of `path` that exists, and its place. A tag that pydantic put into a path is passed over."""
         known: Path_ = ()
+        written: Path_ = ()
         for part in path:
-            if (*known, part) in self.places:
-                known = (*known, part)
-        return known, self.places[known]
+            # A key that is a number is kept as it is written.
+            for here in ((*written, part), (*written, str(part))):
+                if here in self.places:
+                    known, written = (*known, part), here
+                    break
+        return known, self.places[written]
 
     def _explain(self, model: type[BaseModel], error: Any) -> Problem:
         loc: tuple[str | int, ...] = error["loc"]

@@ -143,7 +143,7 @@ class Rule(_Model):
     `explained_by`: rules about what stands above, or in the same place, whose problem explains this one.
     `once_per: place`: one subject speaks for all in its place, the first by name.
     `life_safety`: a gateway may judge it by itself and sound its alarm outputs. `reset: by-hand`: such an output
-    stays on after the problem is over, until a person says so there.
+    stays on after the problem is over, until a person says so there, and the alert stays open, until one says so.
     """
 
     rule: str = Field(pattern=_RULE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,34 @@ def test_a_gateway_file_warns_once_for_each_profile_that_nobody_verified(tmp_pat
     assert done.returncode == 0
     (warning,) = [line for line in done.stdout.splitlines() if "warning:" in line]
     assert warning.startswith(f"{file}:8:24: warning: iot-s300smt has a map that is unverified; do not rely on")
+
+
+def test_the_profile_of_the_handbook_is_right(tmp_path: Path) -> None:
+    """And read as the manual in front of it says."""
+    text = (ROOT / "docs" / "profiles.md").read_text(encoding="utf-8")
+    (block,) = [b for b in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "driver: modbus" in b]
+    (tmp_path / "wt-9.yaml").write_text(block, encoding="utf-8")
+    done = call("check", str(tmp_path / "wt-9.yaml"))
+    assert done.returncode == 0, done.stderr
+    assert "water_temperature: holding 100 (0x0064) int16 x 0.01 Cel" in done.stdout
+    assert "water_flow: holding 101 (0x0065) float32 x 1 L/min, while meter is good" in done.stdout
+    assert "2 requests, 6 registers" in done.stdout
+
+
+def test_the_slips_of_a_first_profile_are_told_with_the_way_out(tmp_path: Path) -> None:
+    text = (
+        "driver: modbus\nnames: {ja: あ, en: a}\nsource: {trust: verified, document: p. 12}\n"
+        "serial: {parity: E}\n"
+        "status:\n  - {name: state, address: 9, type: uint16, bits: {0: sensor fault}}\n"
+        "registers:\n  - {quantity: water_temperature, address: 0, unit: degC}\n"
+        "  - {quantity: ph, address: 1}\n"
+    )
+    (tmp_path / "first.yaml").write_text(text, encoding="utf-8")
+    said = call("check", str(tmp_path / "first.yaml")).stderr
+    assert "4:10: serial.parity: 'E' is unknown; expected 'none', 'even' or 'odd'" in said
+    assert "status[0].bits[0]: 'sensor fault' is not accepted" in said
+    assert "registers[0].unit: unit 'degC' is not known; did you mean 'Cel'?" in said
+    assert "registers[1].quantity: quantity 'ph' is not in the catalogue; makiba gateway schema profile" in said
 
 
 def test_the_schemas_are_printed_for_editors() -> None:
