@@ -33,7 +33,8 @@ def run_watch() -> None:
     from analytics.rules import all_rules
     from analytics.worker import Worker
     from collectors.registry import Registry, RegistryMisconfigured, RegistryUnavailable, open_registry
-    from collectors.store import Store, StoreMisconfigured, StoreUnavailable, open_store
+    from collectors.store import Store, StoreMisconfigured, StoreUnavailable
+    from collectors.store.assigned import open_assigned_store
 
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
@@ -57,13 +58,8 @@ def run_watch() -> None:
             return open_registry(settings.registry_url, password=secret, migrate=True)
 
         def store_() -> Store:
-            password, token = settings.store_password, settings.store_token
-            store = open_store(
-                settings.store_url,
-                user=settings.store_user,
-                password=password.get_secret_value() if password else None,
-                token=token.get_secret_value() if token else None,
-            )
+            assert registry
+            store = open_assigned_store(settings, registry)
             store.check()
             return store
 

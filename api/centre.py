@@ -18,7 +18,8 @@ from api.attempts import Attempts
 from api.hub import Hub
 from api.passwords import Passwords
 from collectors.registry import Registry, open_registry
-from collectors.store import Store, open_store
+from collectors.store import Store
+from collectors.store.assigned import open_assigned_store
 from makiba.rule import Rule, load_rules
 from makiba.settings import Settings
 
@@ -54,9 +55,8 @@ class Centre:
 async def opened(settings: Settings, *, clock: Clock, demo: bool) -> AsyncIterator[Centre]:
     """The centre, ready; the registry's tables are brought up to date first. `ConfigErrors` of the rules."""
     rules = load_rules(settings.rules_dir)
-    registry, store = await asyncio.gather(
-        asyncio.to_thread(_open_registry, settings), asyncio.to_thread(_open_store, settings)
-    )
+    registry = await asyncio.to_thread(_open_registry, settings)
+    store = await asyncio.to_thread(open_assigned_store, settings, registry)
     try:
         yield Centre(settings, registry, store, rules, Hub(), Attempts(), Passwords(), clock, demo)
     finally:
@@ -68,16 +68,6 @@ def _open_registry(settings: Settings) -> Registry:
     password = settings.registry_password
     return open_registry(
         settings.registry_url, password=password.get_secret_value() if password else None, migrate=True
-    )
-
-
-def _open_store(settings: Settings) -> Store:
-    password, token = settings.store_password, settings.store_token
-    return open_store(
-        settings.store_url,
-        user=settings.store_user,
-        password=password.get_secret_value() if password else None,
-        token=token.get_secret_value() if token else None,
     )
 
 

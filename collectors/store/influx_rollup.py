@@ -69,6 +69,8 @@ _DAYS_PER_QUERY: Final = 2
 _LINES_PER_REQUEST: Final = 10_000
 _DIRTY_PER_SITE: Final = 96
 """Dirty windows of a site that are asked for at once."""
+_FINER: Final[Mapping[Level, Level]] = {"minute": "raw", "quarter": "minute", "day": "quarter"}
+"""What must have gone before a level may go."""
 _SWEPT_EVERY_MS: Final = 600_000
 _UTC_DAY_MS: Final = 86_400_000
 
@@ -222,11 +224,13 @@ class RollUps:
     # -------------------------------------------------------------------------------------------------- expiry
 
     def expire(self, level: Level, before_ms: int) -> int:
-        """See `Store.expire`; whole days, as the server drops what it keeps together."""
+        """See `Store.expire`; whole days."""
         state = self.state()
         kept_from_ms = state.kept_from_ms.get(level, EARLIEST_MS)
+        if finer := _FINER.get(level):
+            before_ms = min(before_ms, state.kept_from_ms.get(finer, EARLIEST_MS))
         before_ms -= (before_ms - DAY_OFFSET_MS) % DAY_MS
-        if level == "raw" and before_ms > kept_from_ms:
+        if level in ("raw", "quarter") and before_ms > kept_from_ms:
             while self.roll_up(before_ms, 1000):
                 pass
         if before_ms > kept_from_ms:

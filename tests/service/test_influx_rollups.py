@@ -278,9 +278,12 @@ def test_expired_raw_leaves_its_roll_ups_and_refuses_what_is_older(store: Influx
         store.write_columns(Columns([slow, slow], [horizon - 1, horizon + 1], [1.0, 2.0]))
     assert [index for index, _ in caught.value.rejected] == [0]  # type: ignore[attr-defined]
     store.expire("quarter", horizon)
+    assert store.horizons() == {"raw": horizon, "text": horizon}  # never before the minutes
+    store.expire("minute", horizon + 9 * DAY_MS)
+    store.expire("quarter", horizon)
     assert store.windows(slow, T0, T0 + DAY_MS, DAY_MS, DAY_OFFSET_MS) == before[DAY_MS][:1]
     assert store.windows(slow, T0, horizon, QUARTER_MS) == before[DAY_MS][:1]
-    assert store.inventory().kept_from_ms == {"raw": horizon, "text": horizon, "quarter": horizon}
+    assert store.inventory().kept_from_ms == dict.fromkeys(("raw", "text", "minute", "quarter"), horizon)
 
 
 def test_roll_ups_are_carried_to_where_readings_have_expired(store: InfluxStore) -> None:
