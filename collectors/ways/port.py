@@ -90,7 +90,7 @@ def batch_of(source: str, key: bytes) -> bytes:
 
 
 def packs_of(source: str, readings: Iterable[Reading], received_ms: int) -> Iterator[Pack]:
-    """`readings` in packs of `source`, named by what they hold: made again from the same, they are the same."""
+    """`readings` in packs of `source`, in their order, named by what they hold: from the same, the same again."""
     chunk: list[Reading] = []
     for reading in readings:
         chunk.append(reading)
@@ -102,7 +102,7 @@ def packs_of(source: str, readings: Iterable[Reading], received_ms: int) -> Iter
 
 
 def _pack(source: str, readings: Sequence[Reading], received_ms: int) -> Pack:
-    plain = encode_json(readings, series_major=True)
+    plain = encode_json(readings)
     packed = pack_payload(plain, deflate=False)
     encoding = dict(packed.user_properties).get("content-encoding")
     return Pack(source, batch_of(source, plain), packed.data, received_ms, content_encoding=encoding)

@@ -6,7 +6,6 @@ quantities and units, and the arithmetic. A factor is a fraction: 22.6 mm is 0.0
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -109,13 +108,15 @@ def number_of(given: object) -> Fraction | None:
     if isinstance(given, bool):
         return Fraction(int(given))
     if isinstance(given, (int, float)):
-        return exact(given) if math.isfinite(given) else None
+        return exact(given) if abs(given) <= _LARGEST else None
     if isinstance(given, str):
         return number_in(given.strip())
     return None
 
 
 _LONGEST = 40
+_LARGEST = 1e30
+"""Nothing on a farm is larger, and what is made of it in another unit stays finite."""
 
 
 def number_in(text: str) -> Fraction | None:
@@ -126,7 +127,7 @@ def number_in(text: str) -> Fraction | None:
         number = float(text)
     except ValueError:
         return None
-    if not math.isfinite(number):
+    if not abs(number) <= _LARGEST:
         return None
     # A fraction of 1e-99999999 would fill the memory: with an exponent the float's own digits are enough.
     return exact(number) if "e" in text.lower() else Fraction(text)

@@ -134,7 +134,7 @@ def _opened() -> Iterator[tuple[Settings, Registry, Store, WeatherWay]]:
     settings = load_settings()
     registry = open_own_registry(settings, migrate=True)
     try:
-        store = open_own_store(settings)
+        store = open_own_store(settings, registry)
         try:
             yield (
                 settings,

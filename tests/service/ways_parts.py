@@ -6,6 +6,7 @@ import contextlib
 import getpass
 import subprocess
 from collections.abc import Iterator, Sequence
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.parts import Broker, Process, free_port, listens, makiba, wait_until
 from tests.service.collecting import CONSOLE, SITE, farm, now_ms, registry_with
 
 SOURCE = "src-partner"
+JST = timezone(timedelta(hours=9))
 
 
 def farm_with_source(home: Path, source: str = SOURCE, site: str = SITE) -> str:

@@ -1,0 +1,379 @@
+"""A mapping file: what the columns of somebody's CSV are, as data; and one row by it. Pure.
+
+Two phases: the mapping's form (keys, quantities, units), each error at its place in the mapping; then, against the
+heads of the file, which columns there are. What is wrong with a row is told at its place in the file, and the row's
+other values are taken.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from datetime import time as TimeOfDay
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field, model_validator
+
+from collectors.ways.csv_rows import Dialect
+from collectors.ways.values import Scaling, Strict, Valued, number_in, scaling_of, unit_problem
+from makiba.located_yaml import ConfigErrors, Located, Path_, Problem, load_located
+from makiba.quantities import catalogue
+from makiba.reading import EARLIEST_MS, LATEST_MS, MAX_TEXT, SITE_PATTERN, SUBJECT_PATTERN, Reading, Series
+from makiba.units import conversion
+from makiba.words import nearest
+
+ColumnName = Annotated[str, Field(min_length=1, max_length=200)] | Annotated[int, Field(ge=1, le=1000)]
+"""A head, or the place of a column, counted from 1."""
+_CHANNEL = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
+_UNIX: Final = {"unix": 1000, "unix-ms": 1}
+
+
+def _timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is not a time zone{nearest(name, available_timezones())}")
+    return name
+
+
+class FileEntry(Strict):
+    """How the file is written. UTF-8 may begin with a byte order mark."""
+
+    encoding: Literal["utf-8", "cp932"] = "utf-8"
+    delimiter: Literal[",", ";", "\t", "|"] = ","
+    quote: Annotated[str, Field(min_length=1, max_length=1)] = '"'
+    heads: Annotated[int, Field(ge=0, le=100, description="Rows before the data; the last has the heads")] = 1
+    decimal: Literal[".", ","] = "."
+    missing: list[str] = Field(default_factory=lambda: ["", "-"], description="Texts that mean 'no value'")
+
+
+class TimeEntry(Strict):
+    """When it was measured: one column, or several joined by a blank.
+
+    `format`: iso, unix, unix-ms, or the words of strptime. `at` is the time of day where the file has a date only.
+    """
+
+    columns: Annotated[list[ColumnName], Field(min_length=1, max_length=5)]
+    format: Annotated[str, Field(min_length=1, max_length=100)] = "iso"
+    timezone: Annotated[str, AfterValidator(_timezone)] = "Asia/Tokyo"
+    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] | None = None
+
+
+class SubjectEntry(Strict):
+    """Whose values a row has: the text of a column, or what `values` makes of it."""
+
+    column: ColumnName
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]{0,32}$")] = ""
+    values: dict[str, Annotated[str, Field(pattern=SUBJECT_PATTERN)]] = Field(default_factory=dict)
+
+
+class ValueEntry(Valued):
+    """A column that holds values of one quantity."""
+
+    column: ColumnName
+    channel: Annotated[str, Field(pattern=_CHANNEL)] | None = Field(
+        default=None, description="Part of the subject's name after the dot"
+    )
+
+
+class LongEntry(Strict):
+    """A file with one value a row, and a column that says of which quantity (as `makiba export` writes it)."""
+
+    quantity: ColumnName
+    value: ColumnName
+    text: ColumnName | None = None
+    unit: ColumnName | None = None
+
+
+class MappingFile(Strict):
+    """A whole mapping. `values` or `long`, not both."""
+
+    site: Annotated[str, Field(pattern=SITE_PATTERN)] | None = None
+    file: FileEntry = FileEntry()
+    time: TimeEntry
+    subject: Annotated[str, Field(pattern=SUBJECT_PATTERN)] | SubjectEntry
+    values: list[ValueEntry] = Field(default_factory=list)
+    long: LongEntry | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> MappingFile:
+        if bool(self.values) == (self.long is not None):
+            raise ValueError("either 'values' (a column per quantity) or 'long' (a row per value)")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping_:
+    """A mapping that is right by itself, and the places of its words."""
+
+    model: MappingFile
+    located: Located
+    dialect: Dialect
+
+
+def load_mapping(file: Path) -> Mapping_:
+    """The mapping in `file`; `ConfigErrors` with every problem of it otherwise."""
+    located = load_located(file)
+    model = located.validate(MappingFile)
+    problems: list[Problem] = []
+    seen: dict[tuple[str, str | None], int] = {}
+    for index, entry in enumerate(model.values):
+        if wrong := unit_problem(entry):
+            problems.append(located.problem(("values", index, "unit"), wrong))
+        key = (entry.quantity, entry.channel)
+        if key in seen:
+            wrong = f"is value {seen[key] + 1} of this list already; give one of the two a channel"
+            problems.append(located.problem(("values", index, "quantity"), wrong))
+        seen.setdefault(key, index)
+    if model.time.at is not None and model.time.format in ("iso", *_UNIX):
+        problems.append(located.problem(("time", "at"), "needs a format that is a date only, such as %Y/%m/%d"))
+    if problems:
+        raise ConfigErrors(problems)
+    return Mapping_(model, located, Dialect(model.file.encoding, model.file.delimiter, model.file.quote))
+
+
+# ------------------------------------------------------------------------------------------------ bound to a file
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What is wrong in a row: the place of the field (None: the row), and why."""
+
+    index: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    index: int
+    quantity: str
+    suffix: str
+    scaling: Scaling | None
+    sentinels: frozenset[float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Long:
+    quantity: int
+    value: int
+    text: int | None
+    unit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A mapping that found its columns in a file."""
+
+    site: str
+    time: tuple[int, ...]
+    time_format: str
+    zone: ZoneInfo
+    at: TimeOfDay | None
+    subject: int | None
+    subject_text: str
+    subject_values: dict[str, str]
+    values: tuple[_Value, ...]
+    long: _Long | None
+    missing: frozenset[str]
+    decimal: str
+    width: int
+
+
+def bind(mapping: Mapping_, heads: Sequence[str] | None, site: str, file: str) -> Bound:
+    """`mapping` with the columns of a file that has `heads`; `ConfigErrors` for each column that is not there."""
+    model, located = mapping.model, mapping.located
+    problems: list[Problem] = []
+
+    def place(column: str | int | None, path: Path_) -> int:
+        if isinstance(column, int):
+            return column - 1
+        if column is not None and heads is not None and column in heads:
+            return list(heads).index(column)
+        known = [head for head in heads or () if head]
+        wrong = f"no column {column!r} in {file}{nearest(str(column), known)}"
+        problems.append(located.problem(path, f"{wrong}; it has {', '.join(known) or 'no heads'}"))
+        return 0
+
+    entry = model.subject
+    times = tuple(place(c, ("time", "columns", i)) for i, c in enumerate(model.time.columns))
+    subject = place(entry.column, ("subject", "column")) if isinstance(entry, SubjectEntry) else None
+    values = tuple(
+        _Value(
+            place(v.column, ("values", i, "column")), v.quantity, f".{v.channel}" if v.channel else "",
+            None if catalogue()[v.quantity].kind == "text" else scaling_of(v), frozenset(v.sentinels),
+        )
+        for i, v in enumerate(model.values)
+    )  # fmt: skip
+    long = None
+    if model.long is not None:
+        more = {
+            name: place(getattr(model.long, name), ("long", name)) if getattr(model.long, name) is not None else None
+            for name in ("text", "unit")
+        }
+        long = _Long(
+            place(model.long.quantity, ("long", "quantity")), place(model.long.value, ("long", "value")),
+            more["text"], more["unit"],
+        )  # fmt: skip
+    if problems:
+        raise ConfigErrors(problems)
+    used = [*times, *(v.index for v in values), *([subject] if subject is not None else [])]
+    if long is not None:
+        used += [i for i in (long.quantity, long.value, long.text, long.unit) if i is not None]
+    return Bound(
+        site=site, time=times, time_format=model.time.format, zone=ZoneInfo(model.time.timezone),
+        at=TimeOfDay.fromisoformat(model.time.at) if model.time.at else None, subject=subject,
+        subject_text=entry.prefix if isinstance(entry, SubjectEntry) else entry,
+        subject_values=dict(entry.values) if isinstance(entry, SubjectEntry) else {},
+        values=values, long=long, missing=frozenset(model.file.missing), decimal=model.file.decimal,
+        width=1 + max(used),
+    )  # fmt: skip
+
+
+def read_row(bound: Bound, fields: Sequence[str]) -> Iterator[tuple[int, Reading] | Wrong]:
+    """The readings of a row, each with the place of its field, and what is wrong in it."""
+    if len(fields) < bound.width:
+        yield Wrong(None, f"has {len(fields)} columns, at least {bound.width} are needed")
+        return
+    moment_ms = _time_ms(bound, [_plain(fields[index]) for index in bound.time])
+    if isinstance(moment_ms, str):
+        yield Wrong(bound.time[0], moment_ms)
+        return
+    subject = _subject(bound, fields)
+    if isinstance(subject, Wrong):
+        yield subject
+        return
+    if bound.long is not None:
+        yield from _long_value(bound, bound.long, fields, subject, moment_ms)
+        return
+    for value in bound.values:
+        text = fields[value.index].strip()
+        if text not in bound.missing:
+            yield from _value(bound, value, text, subject, moment_ms)
+
+
+def _subject(bound: Bound, fields: Sequence[str]) -> str | Wrong:
+    if bound.subject is None:
+        return bound.subject_text
+    text = unicodedata.normalize("NFKC", fields[bound.subject]).strip()
+    if bound.subject_values:
+        found = bound.subject_values.get(text)
+        return found or Wrong(bound.subject, f"{text[:40]!r} is none of the subjects of the mapping")
+    if not text:
+        return Wrong(bound.subject, "says whose it is nowhere")
+    try:
+        Series("x", bound.subject_text + text, "x")
+    except ValueError:
+        return Wrong(bound.subject, f"{text[:40]!r} cannot be a subject's name")
+    return bound.subject_text + text
+
+
+def _value(bound: Bound, value: _Value, text: str, subject: str, at_ms: int) -> Iterator[tuple[int, Reading] | Wrong]:
+    series = Series(bound.site, subject + value.suffix, value.quantity)
+    if value.scaling is None:
+        yield from _text(series, value.index, text, at_ms)
+        return
+    number = _number(bound, text)
+    if number is None:
+        yield Wrong(value.index, f"{text[:40]!r} is no number")
+    elif float(number) not in value.sentinels:
+        yield from _checked(series, value.index, at_ms, value.scaling.apply(number))
+
+
+def _long_value(
+    bound: Bound, long: _Long, fields: Sequence[str], subject: str, at_ms: int
+) -> Iterator[tuple[int, Reading] | Wrong]:
+    name = fields[long.quantity].strip()
+    known = catalogue().get(name)
+    if known is None:
+        yield Wrong(long.quantity, f"quantity {name[:40]!r} is not in the catalogue{nearest(name, catalogue())}")
+        return
+    series = Series(bound.site, subject, name)
+    if known.kind == "text":
+        index = long.text if long.text is not None else long.value
+        if fields[index] not in bound.missing:
+            yield from _text(series, index, fields[index], at_ms)
+        return
+    text = fields[long.value].strip()
+    if text in bound.missing:
+        return
+    unit = fields[long.unit].strip() or None if long.unit is not None else None
+    found = conversion(unit, known.unit)
+    number = _number(bound, text)
+    if found is None:
+        assert long.unit is not None
+        yield Wrong(long.unit, f"unit {unit!r} does not measure {name} ({known.unit or 'a bare number'})")
+    elif number is None:
+        yield Wrong(long.value, f"{text[:40]!r} is no number")
+    else:
+        yield from _checked(series, long.value, at_ms, Scaling(conversion=found).apply(number))
+
+
+def _text(series: Series, index: int, text: str, at_ms: int) -> Iterator[tuple[int, Reading] | Wrong]:
+    if len(text) > MAX_TEXT:
+        yield Wrong(index, f"a text of {len(text)} characters, at most {MAX_TEXT}")
+    else:
+        yield index, Reading(series, at_ms, text)
+
+
+def _checked(series: Series, index: int, at_ms: int, value: float) -> Iterator[tuple[int, Reading] | Wrong]:
+    known = catalogue()[series.quantity]
+    if known.is_plausible(value):
+        yield index, Reading(series, at_ms, value)
+    else:
+        bounds = f"{known.lowest}..{known.highest} {known.unit or ''}".rstrip()
+        yield Wrong(index, f"{value:g} is outside {bounds}, which {series.quantity} can be")
+
+
+def _number(bound: Bound, text: str) -> Fraction | None:
+    plain = _plain(text).replace(" ", "")
+    thousands = "." if bound.decimal == "," else ","
+    if thousands in plain:
+        # 1,234.5 has them; 12,5 is no number here, and must not become 125.
+        if not _GROUPED[bound.decimal].fullmatch(plain):
+            return None
+        plain = plain.replace(thousands, "")
+    return number_in(plain.replace(",", "."))
+
+
+_GROUPED: Final = {
+    ".": re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?"),
+    ",": re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]*)?"),
+}
+
+
+def _plain(text: str) -> str:
+    """`text` with wide digits and signs as narrow ones, without blanks around it."""
+    return text.strip() if text.isascii() else unicodedata.normalize("NFKC", text).replace("−", "-").strip()
+
+
+def _time_ms(bound: Bound, texts: Sequence[str]) -> int | str:
+    """The time in UTC ms, or why it is none."""
+    text = " ".join(texts)
+    if bound.time_format in _UNIX:
+        number = number_in(text)
+        if number is None:
+            return f"{text[:40]!r} is no time in {bound.time_format}"
+        return _within(round(number * _UNIX[bound.time_format]), text)
+    try:
+        if bound.time_format == "iso":
+            moment = datetime.fromisoformat(text)
+        else:
+            moment = datetime.strptime(text, bound.time_format)  # noqa: DTZ007 (the mapping's timezone comes next)
+    except ValueError:
+        return f"{text[:40]!r} is no time of the form {bound.time_format}"
+    if bound.at is not None:
+        moment = datetime.combine(moment.date(), bound.at)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=bound.zone)
+        if moment.astimezone(UTC).astimezone(bound.zone).replace(tzinfo=None) != moment.replace(tzinfo=None):
+            return f"{text[:40]!r} does not exist in {bound.zone.key}: the clock was put forward"
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return _within(since // timedelta(milliseconds=1), text)
+
+
+def _within(at_ms: int, text: str) -> int | str:
+    return at_ms if EARLIEST_MS <= at_ms <= LATEST_MS else f"{text[:40]!r} is before 1978 or after 9999"
