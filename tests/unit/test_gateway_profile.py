@@ -146,6 +146,19 @@ def test_ten_errors_are_told_in_one_pass_each_with_the_nearest_word(tmp_path: Pa
             "lies in the unreadable range 40002..40003",
         ),
         ("registers: [{quantity: model, address: 0, type: ascii}]", "length: an ascii text needs it"),
+        ("registers: [{quantity: voltage, address: 0}]\nmarks: [{address: 1}]", "exactly one of 'holds', 'one_of'"),
+        (
+            "registers: [{quantity: voltage, address: 0}]\nmarks: [{address: 1, agrees_with: voltge, by: 1}]",
+            "marks[0].agrees_with: 'voltge' is no value of this profile; did you mean 'voltage'?",
+        ),
+        (
+            "registers: [{quantity: voltage, address: 0}]\nmarks: [{address: 1, agrees_with: voltage, by: 1, unit: Cel}]",
+            "marks[0].unit: 'Cel' is no unit of voltage",
+        ),
+        (
+            "registers: [{quantity: voltage, address: 0}]\nmarks: [{address: 1, holds: unit-id, by: 1}]",
+            "'agrees_with' and 'by' go together",
+        ),
         ("registers: [{quantity: voltage, address: 0, type: ascii, length: 2}]", "needs a quantity that is a text"),
         ("registers: [{quantity: voltage, address: 0, part: low-byte}]", "part: needs type 'uint16'"),
         ("registers: [{quantity: voltage, address: 0, sign: sign-magnitude}]", "needs one of uint16, uint32, uint64"),
