@@ -88,8 +88,10 @@ def encoded(sql: str) -> str:
     arms = []
     for code, digits in enumerate(_DIGITS):
         scaled = f"round({sql} * 1e{digits})"
+        # Small enough that a million of them can be summed as integers.
+        small = f"{sql} BETWEEN -1e3 AND 1e3 AND " if digits > 5 else ""
         if digits:
-            arms.append(f"WHEN {scaled} / 1e{digits} = {sql} THEN CAST({scaled} AS INTEGER) * 8 + {code}")
+            arms.append(f"WHEN {small}{scaled} / 1e{digits} = {sql} THEN CAST({scaled} AS INTEGER) * 8 + {code}")
     return (
         f"CASE WHEN {sql} BETWEEN -1e6 AND 1e6 THEN CASE {' '.join(arms)} ELSE {sql} END"
         f" WHEN {sql} BETWEEN -1e12 AND 1e12 AND CAST({sql} AS INTEGER) = {sql} THEN CAST({sql} AS INTEGER) * 8"

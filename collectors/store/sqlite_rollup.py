@@ -23,7 +23,6 @@ from collectors.store.sqlite_layout import (
     HOT_TIME_BITS,
     HOUR_MS,
     MINUTE_BITS,
-    PARTITIONED,
     QUARTER_BITS,
     WEEK_BITS,
     WEEK_MS,
@@ -41,18 +40,26 @@ from collectors.store.sqlite_layout import (
     week_of,
 )
 
-_QUARTERS: Final = QUARTER_MS // MINUTE_MS
+_MINUTES: Final = QUARTER_MS // MINUTE_MS
 _QUARTER_MASK: Final = (1 << DIRTY_BITS) - 1
 _ALL: Final = 1 << 62
-_ROWS_PER_WINDOW: Final = 20
+_ROWS_PER_WINDOW: Final = 30
 """Readings that are moved in the time in which one dirty window is folded."""
+
+_GRID: Final[dict[Level, tuple[int, int]]] = {
+    "minute": (MINUTE_BITS, MINUTE_MS), "quarter": (QUARTER_BITS, QUARTER_MS), "day": (DAY_BITS, DAY_MS)
+}  # fmt: skip
 
 _PARTS: Final = "g.count, {lowest}, {total}, {highest}, (SELECT {last} FROM {table} WHERE key = g.last_key)"
 
 
 def make_temporary(db: sqlite3.Connection) -> None:
-    """The table of quarters to fold, of this connection alone."""
+    """Tables of this connection alone: quarters to fold, windows to fold, and what came out."""
     db.execute("CREATE TEMP TABLE mark (key INTEGER PRIMARY KEY)")
+    db.execute("CREATE TEMP TABLE slot (key INTEGER PRIMARY KEY)")
+    db.execute(
+        "CREATE TEMP TABLE fold (key INTEGER PRIMARY KEY, count, lowest, highest, total, code, codes, last_key)"
+    )
 
 
 # --------------------------------------------------------------------------------------------------- what is due
@@ -86,18 +93,13 @@ def _settle_slice(db: sqlite3.Connection, hour_ms: int, hour: Hour, rows: int) -
         ensure_week(db, week_ms)
         low, high = hour.settled, upto
         series_id = f"((key >> {HOT_BLOCK_SHIFT}) << {BLOCK_BITS}) + (key & {BLOCK - 1})"
+        part = f" AND {series_id} BETWEEN {low} AND {high - 1}" if (low | high) & (BLOCK - 1) else ""
         time = f"((key >> {BLOCK_BITS}) & {(1 << HOT_TIME_BITS) - 1}) + {hour_ms - week_ms}"
         db.execute(
             f"INSERT INTO {table_of('raw', week_ms)}"
             f" SELECT (({series_id}) << {WEEK_BITS}) + {time}, {encoded('value')} FROM {table}"
-            f" WHERE key >= ? AND key < ? AND {series_id} BETWEEN ? AND ? ORDER BY 1"
-            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (
-                low >> BLOCK_BITS << HOT_BLOCK_SHIFT,
-                -(-high >> BLOCK_BITS) << HOT_BLOCK_SHIFT,
-                low,
-                high - 1,
-            ),
+            f" WHERE key >= ? AND key < ?{part} ORDER BY 1 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (low >> BLOCK_BITS << HOT_BLOCK_SHIFT, -(-high >> BLOCK_BITS) << HOT_BLOCK_SHIFT),
         )
         first = hour_ms // QUARTER_MS
         done = db.execute(
@@ -130,18 +132,19 @@ def _slice_end(db: sqlite3.Connection, table: str, low: int, rows: int) -> int |
         if first > block:
             at = first << BLOCK_BITS
         block = first
-        inside = db.execute(
-            f"SELECT count(*), max(key & {BLOCK - 1}) FROM {table}"
-            f" WHERE key >= ? AND key < ? AND key & {BLOCK - 1} >= ?",
-            (block << HOT_BLOCK_SHIFT, (block + 1) << HOT_BLOCK_SHIFT, at & (BLOCK - 1)),
-        ).fetchone()
-        if inside[0] > rows - taken and inside[0] > rows // 2:
+        which = f"FROM {table} WHERE key >= ? AND key < ?"
+        bounds = (block << HOT_BLOCK_SHIFT, (block + 1) << HOT_BLOCK_SHIFT)
+        low_n = at & (BLOCK - 1)
+        if low_n:
+            which += f" AND key & {BLOCK - 1} >= {low_n}"
+        count = int(db.execute(f"SELECT count(*) {which}", bounds).fetchone()[0])
+        if count > rows - taken and count > rows // 2:
             if taken:
                 break
-            last = int(inside[1]) - (at & (BLOCK - 1)) + 1
-            pieces = -(-int(inside[0]) // rows)
-            return int(at + -(-last // pieces))
-        taken += int(inside[0])
+            last_n = int(db.execute(f"SELECT max(key & {BLOCK - 1}) {which}", bounds).fetchone()[0])
+            pieces = -(-count // rows)
+            return int(at + -(-(last_n - low_n + 1) // pieces))
+        taken += count
         block += 1
         at = block << BLOCK_BITS
     return at if taken else None
@@ -182,25 +185,50 @@ def fold_dirty(db: sqlite3.Connection, layout: Layout, before_ms: int, limit: in
 
 def _fold(db: sqlite3.Connection, week_ms: int, layout: Layout | None = None) -> None:
     """Folds the quarters of one week that are in `mark`, and their minutes; with a `layout` their days too."""
-    raw, minutes, quarters = (table_of(level, week_ms) for level in PARTITIONED)
     first = week_ms // QUARTER_MS
-    series_id, index = f"(m.key >> {DIRTY_BITS})", f"((m.key & {_QUARTER_MASK}) - {first})"
-    begin = f"({series_id} << {WEEK_BITS}) + {index} * {QUARTER_MS}"
-    inside = f"{raw} r ON r.key BETWEEN {begin} AND {begin} + {QUARTER_MS - 1}"
-    _insert(
-        db, quarters, raw, f"SELECT ({series_id} << {QUARTER_BITS}) + {index} AS key, {folded('r.value', 'r.key')}"
-        f" FROM temp.mark m CROSS JOIN {inside} GROUP BY m.key",
-    )  # fmt: skip
-    _insert(
-        db, minutes, raw,
-        f"SELECT ({series_id} << {MINUTE_BITS}) + (r.key & {(1 << WEEK_BITS) - 1}) / {MINUTE_MS} AS key,"
-        f" {folded('r.value', 'r.key')}"
-        f" FROM temp.mark m CROSS JOIN {quarters} q ON q.key = ({series_id} << {QUARTER_BITS}) + {index}"
-        f" AND q.count >= {MINUTES_FROM} CROSS JOIN {inside} GROUP BY 1",
-    )  # fmt: skip
+    quarter = f"((key >> {DIRTY_BITS}) << {QUARTER_BITS}) + (key & {_QUARTER_MASK}) - {first}"
+    db.execute(f"INSERT INTO temp.slot SELECT {quarter} FROM temp.mark")
+    _fold_slots(db, "quarter", week_ms)
+    many = db.execute(
+        f"INSERT INTO temp.slot SELECT ((q.key >> {QUARTER_BITS}) << {MINUTE_BITS})"
+        f" + (q.key & {(1 << QUARTER_BITS) - 1}) * {_MINUTES} + i.column1"
+        f" FROM temp.mark m CROSS JOIN {table_of('quarter', week_ms)} q ON q.key ="
+        f" ((m.key >> {DIRTY_BITS}) << {QUARTER_BITS}) + (m.key & {_QUARTER_MASK}) - {first}"
+        f" AND q.count >= {MINUTES_FROM} CROSS JOIN (VALUES {', '.join(f'({i})' for i in range(_MINUTES))}) i"
+    ).rowcount
+    if many:
+        _fold_slots(db, "minute", week_ms)
     if layout is not None and layout.days_to_ms > week_ms:
         _fold_marked_days(db, week_ms, layout)
     db.execute("DELETE FROM temp.mark")
+
+
+def _fold_slots(db: sqlite3.Connection, level: Level, week_ms: int) -> None:
+    """Folds the windows of `level` whose keys are in `slot`.
+
+    Numbers of one scale, as most are, are folded as the integers they are stored as; a window with others number by
+    number.
+    """
+    bits, width = _GRID[level]
+    raw, target = table_of("raw", week_ms), table_of(level, week_ms)
+    begin = f"((w.key >> {bits}) << {WEEK_BITS}) + (w.key & {(1 << bits) - 1}) * {width}"
+    inside = f"{raw} r ON r.key BETWEEN {begin} AND {begin} + {width - 1}"
+    db.execute(
+        "INSERT INTO temp.fold SELECT w.key, count(*), min(r.value), max(r.value), sum(r.value),"
+        f" min(r.value & 7), max(r.value & 7), max(r.key) FROM temp.slot w CROSS JOIN {inside} GROUP BY w.key"
+    )
+    one_scale = "typeof(w.total) = 'integer' AND w.code = w.codes"
+    db.execute(
+        f"INSERT OR REPLACE INTO {target} SELECT w.key, w.count, w.lowest, w.total - (w.count - 1) * w.code,"
+        f" w.highest, (SELECT value FROM {raw} WHERE key = w.last_key) FROM temp.fold w WHERE {one_scale}"
+    )
+    groups = (
+        f"SELECT w.key AS key, {folded('r.value', 'r.key')} FROM temp.fold w CROSS JOIN {inside}"
+        f" WHERE NOT ({one_scale}) GROUP BY w.key"
+    )
+    _insert(db, target, raw, groups)
+    db.execute("DELETE FROM temp.slot")
+    db.execute("DELETE FROM temp.fold")
 
 
 def _insert(db: sqlite3.Connection, target: str, source: str, groups: str, last: str = "value") -> None:
@@ -378,10 +406,6 @@ def _nothing_in(table: str, bits: int) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------- moving
-
-_GRID: Final[dict[Level, tuple[int, int]]] = {
-    "minute": (MINUTE_BITS, MINUTE_MS), "quarter": (QUARTER_BITS, QUARTER_MS), "day": (DAY_BITS, DAY_MS)
-}  # fmt: skip
 
 
 def carry(db: sqlite3.Connection, number: int, level: Level, windows: Iterable[Window]) -> None:
