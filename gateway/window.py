@@ -4,7 +4,8 @@ While connected, at most `size` batches are unacknowledged at a time. Live batch
 first. What is older is backlog: batches that waited in the hot file when the link came up, then the journal, oldest
 first; it takes at most half of the window and no more than `backlog_per_s` of it a second, so that a gateway that was
 offline for a month does not hold up what happens now. A batch that is not acknowledged after `resend_s` is sent
-again. A disconnect forgets what was under way: all of it is backlog then.
+again, then after twice and four times as long, so that a centre that cannot keep up does not get everything twice. A
+disconnect forgets what was under way: all of it is backlog then.
 
 A centre that is busy answers late. Backlog begins with one batch on the way and one more for each prompt answer; a
 late answer (after `prompt_s`) halves that, and with one on the way the pause before the next doubles. So five hundred
@@ -26,6 +27,9 @@ from dataclasses import dataclass, field
 
 from gateway.packs import Batch
 from makiba.wire import BatchId
+
+
+MOST_PATIENCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class _UnderWay:
     sent_s: float
     is_live: bool
     is_unheard: bool = False  # nobody listened: that says nothing about how busy the centre is
+    patience: int = 1  # in `resend_s`
 
 
 @dataclass(slots=True)
@@ -175,7 +180,7 @@ class Window:
         # All that is under way went the same way: each is due when the pause is over.
         for other in self._under_way.values():
             other.sent_s = min(other.sent_s, self._quiet_until_s - self.rules.resend_s)
-            other.is_unheard = True
+            other.is_unheard, other.patience = True, 1
 
     @property
     def is_idle(self) -> bool:
@@ -212,11 +217,12 @@ class Window:
         if self._live and has_room:
             return self._send(self._live.popleft(), now_s, is_live=True)
         for batch_id, sent in self._under_way.items():
-            if now_s - sent.sent_s < self.rules.resend_s:
-                break  # in the order of sending, so that none after it is due
+            if now_s < self._due_s(sent):
+                continue
             del self._under_way[batch_id]
             self._pace(sent, now_s)
-            return self._send(sent.batch, now_s, is_live=sent.is_live, again=True)
+            patience = 1 if sent.is_unheard else min(2 * sent.patience, MOST_PATIENCE)
+            return self._send(sent.batch, now_s, is_live=sent.is_live, again=True, patience=patience)
         if has_room and self._has_backlog(now_s):
             batch = (self._late or self._page).popleft()
             pause_s = max(1 / self.rules.backlog_per_s, self._backlog_pause_s)
@@ -241,8 +247,12 @@ class Window:
             and self._backlog_under_way() < self._backlog_room
         )
 
-    def _send(self, batch: Batch, now_s: float, *, is_live: bool, again: bool = False) -> Sending:
-        self._under_way[batch.id] = _UnderWay(batch, now_s, is_live)
+    def _due_s(self, sent: _UnderWay) -> float:
+        """When it goes again."""
+        return sent.sent_s + self.rules.resend_s * sent.patience
+
+    def _send(self, batch: Batch, now_s: float, *, is_live: bool, again: bool = False, patience: int = 1) -> Sending:
+        self._under_way[batch.id] = _UnderWay(batch, now_s, is_live, patience=patience)
         return Sending(batch, is_live and not again)
 
     def _backlog_under_way(self) -> int:
@@ -254,7 +264,7 @@ class Window:
             return None
         waits = []
         if self._under_way:
-            waits.append(min(s.sent_s for s in self._under_way.values()) + self.rules.resend_s - now_s)
+            waits.append(min(map(self._due_s, self._under_way.values())) - now_s)
         if self._nobody_step_s and (self._live or self._late or self._page) and not self._under_way:
             waits.append(self._quiet_until_s - now_s)
         if (

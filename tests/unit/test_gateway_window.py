@@ -129,7 +129,18 @@ def test_a_batch_without_an_answer_goes_again_after_n_seconds() -> None:
     assert window.wake_s(4.0) == 6.0
     assert window.acknowledged(BatchId(HOT, 1), 4.0)
     assert sent(window, 10.0) == [2]
-    assert sent(window, 19.9) == []
+    window.committed(batches(3))
+    assert sent(window, 12.0) == [3]
+    assert sent(window, 21.9) == []
+    assert sent(window, 22.0) == [3]  # its first time, though another one waits longer
+    assert sent(window, 29.9) == []
+    assert window.wake_s(29.0) == 1.0
+    assert sent(window, 30.0) == [2]  # twice as long, and then four times
+    assert sent(window, 42.0) == [3]
+    assert sent(window, 69.9) == []
+    assert sent(window, 70.0) == [2]
+    assert sent(window, 109.9) == [3]
+    assert sent(window, 110.0) == [2]
     assert not window.acknowledged(BatchId(HOT, 1), 4.0)
 
 
