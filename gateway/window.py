@@ -28,7 +28,6 @@ from dataclasses import dataclass, field
 from gateway.packs import Batch
 from makiba.wire import BatchId
 
-
 MOST_PATIENCE = 4
 
 

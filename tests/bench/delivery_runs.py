@@ -4,10 +4,10 @@ store holds with what was acknowledged, reading by reading.
 
 from __future__ import annotations
 
+import heapq
 import random
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -130,11 +130,11 @@ class Measured:
 
 
 class Sender:
-    """Sends batches and notes their answers, as gateways would: again when no answer comes for ten seconds."""
+    """Sends batches and notes their answers, as gateways would: again after 10, 20 and 40 s without an answer."""
 
     def __init__(self, load: Load, sent: Sent) -> None:
         self._load, self.sent, self._payloads = load, sent, Payloads()
-        self._waiting: deque[tuple[float, int]] = deque()
+        self._waiting: list[tuple[float, int, float]] = []
         self._prepared: dict[int, bytes] = {}
         self._noted: set[int] = set()
         self.unanswered = 0
@@ -150,7 +150,7 @@ class Sender:
 
     def send(self, place: int, packet: bytes | None = None) -> None:
         self._load.send(packet or self.packet(place))
-        self._waiting.append((time.monotonic(), place))
+        heapq.heappush(self._waiting, (time.monotonic() + RESEND_S, place, RESEND_S))
         self.unanswered += 1
 
     def prepare(self, place: int) -> None:
@@ -176,11 +176,12 @@ class Sender:
             self.unanswered -= 1
             self.answered += stored
             self.on_answer(place, now_s)
-        while self._waiting and (self.sent.is_acked[self._waiting[0][1]] or now_s - self._waiting[0][0] > RESEND_S):
-            _, place = self._waiting.popleft()
+        while self._waiting and (self.sent.is_acked[self._waiting[0][1]] or self._waiting[0][0] <= now_s):
+            _, place, patience_s = heapq.heappop(self._waiting)
             if not self.sent.is_acked[place]:
                 self._load.send(self.packet(place))
-                self._waiting.append((now_s, place))
+                patience_s = min(2 * patience_s, 4 * RESEND_S)
+                heapq.heappush(self._waiting, (now_s + patience_s, place, patience_s))
                 self.resent += 1
 
 
