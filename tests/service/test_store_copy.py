@@ -273,6 +273,23 @@ def test_what_the_target_refuses_is_listed_and_everything_else_is_there(tmp_path
     target.close()
 
 
+def test_without_a_name_every_farm_is_copied_and_an_unknown_one_has_its_nearest(tmp_path: Path) -> None:
+    source = open_store(url(tmp_path, "store.db"))
+    other = Series("shikaoi-002", "barn-1", "air_temperature")
+    source.write([Reading(AIR, T0, 1.0), Reading(other, T0, 2.0), Reading(other, T0 + 1, 3.0)])
+    source.close()
+    target = url(tmp_path, "target.db")
+    wrong = run(tmp_path, "store", "copy", "own", target, "--site", "shikaoi-003")
+    assert wrong.returncode == 2
+    assert "FROM has nothing of a site 'shikaoi-003'; did you mean 'shikaoi-00" in wrong.stderr
+    ran = run(tmp_path, "store", "copy", "own", target, "--list")
+    assert ran.returncode == 0, ran.stderr
+    assert [line.split("\t")[::2] for line in ran.stdout.splitlines()] == [["1", str(AIR)], ["2", str(other)]]
+    store = open_store(target)
+    assert store.range(other, *ALL) == [Point(T0, 2.0), Point(T0 + 1, 3.0)]
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
