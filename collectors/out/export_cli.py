@@ -23,7 +23,7 @@ from collectors.out.choice import UnknownName, choose
 from collectors.out.clock import FORMS, offset_ms, parse_time
 from collectors.out.csv_form import CsvForm, Encoding
 from collectors.out.export import Form, NoSuchForm, check_form, csv_bytes, parquet_bytes, senml_bytes
-from collectors.out.known import Known, known_of
+from collectors.out.known import Known, known_of, missing_file
 from collectors.out.parquet_form import ParquetMissing
 from collectors.out.table import FOLDS, Fold, Language, Wanted
 from collectors.out.whole_file import whole_file
@@ -68,6 +68,8 @@ def run(
         every_ms = _every_ms(every)
     except ValueError as error:
         fail(str(error))
+    if file := missing_file(settings.store_url):
+        fail(f"no store at {file}; MAKIBA_HOME or MAKIBA_STORE says where it is")
     with explained(), closing(open_own_store(settings)) as store:
         series = _chosen(store, site, known, subject or [], quantity or [])
         wanted = Wanted(

@@ -7,6 +7,7 @@ are Japan's.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from collectors.console import CONSOLE, open_own_registry
@@ -49,3 +50,10 @@ def known_of(settings: Settings, site: str | None) -> Known:
         return Known()
     finally:
         registry.close()
+
+
+def missing_file(store_url: str) -> Path | None:
+    """The file of a SQLite store that is not there: whoever only reads must not make an empty one."""
+    scheme, _, path = store_url.partition(":")
+    file = Path(path.removeprefix("//")).expanduser()
+    return file if scheme == "sqlite" and path and not file.is_file() else None

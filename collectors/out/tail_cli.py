@@ -21,7 +21,7 @@ import typer
 
 from collectors.console import fail, open_own_registry, open_own_store
 from collectors.out.choice import UnknownName, check_names, check_quantities, matches
-from collectors.out.known import Known, known_of
+from collectors.out.known import Known, known_of, missing_file
 from collectors.out.lines import ForPeople, ForPrograms, Language, plain
 from collectors.out.link import Down, Link, Message, Up, readings_of
 from collectors.out.news import News
@@ -92,7 +92,7 @@ def _check(settings: Settings, known: Known, site: str | None, subjects: list[st
         if site is not None and known.has_registry:
             check_names("site", [site], known.sites)
         plain_subjects = [s for s in subjects if not set(s) & set("*?[")]  # a pattern may wait for what is to come
-        if site is not None and plain_subjects:
+        if site is not None and plain_subjects and not missing_file(settings.store_url):
             there = set(known.subjects)
             try:
                 store = open_own_store(settings)

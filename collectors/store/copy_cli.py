@@ -18,6 +18,7 @@ import typer
 
 from collectors.console import explained, fail
 from collectors.out.clock import IsoTimes, parse_time
+from collectors.out.known import missing_file
 from collectors.store import Movable, Store, StoreError, open_store
 from collectors.store.carry import Carried, CarryRefused, carry, raw_horizon_ms, take_over_horizons
 from collectors.store.copy import REFUSALS_KEPT, Copy, Result
@@ -60,6 +61,8 @@ def copy(
         fail(str(error))
     if _address(settings, source) == _address(settings, target):
         fail("FROM and TO are the same store")
+    if file := missing_file(_address(settings, source)):
+        fail(f"no store at {file}")
     with (
         explained(),
         closing(_opened(settings, source, from_user, from_password_file, from_token_file)) as from_,

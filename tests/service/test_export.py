@@ -20,6 +20,7 @@ from makiba import senml
 from makiba.reading import Reading, Series
 from tests.parts import ROOT, Process, makiba, wait_until
 from tests.service.collecting import CONSOLE, farm
+from tests.service.influx_parts import INFLUXD, NO_INFLUXD, Influxd
 from tests.service.test_collector_cli import Ran, run
 
 SITE = "shikaoi-001"
@@ -47,6 +48,14 @@ def store(home: Path) -> Iterator[Store]:
     made.write([Reading(STATE, T0, "ok"), Reading(STATE, T0 + 5 * MIN, "=HYPERLINK(1)")])
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
+    if INFLUXD is None:
+        pytest.skip(NO_INFLUXD)
+    with Influxd(tmp_path_factory.mktemp("influx")) as server:
+        yield server
 
 
 def rows(ran: Ran | bytes, encoding: str = "utf-8") -> list[list[str]]:
@@ -226,6 +235,27 @@ def test_what_is_wrong_is_said_with_what_was_meant_and_nothing_is_written(
     assert ran.returncode == 2
     assert said in ran.stderr
     assert not file.exists()
+
+
+def test_a_mistyped_home_is_noticed_and_stays_empty(tmp_path: Path) -> None:
+    ran = run(tmp_path / "hme", "export", SITE, "-o", str(tmp_path / "out.csv"))
+    assert (ran.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert f"no store at {tmp_path / 'hme' / 'store.db'}; MAKIBA_HOME or MAKIBA_STORE says where it is" in ran.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--wide",), ("--every", "15min"), ("--every", "1d")])
+def test_influxdb_and_sqlite_give_the_same_file(
+    home: Path, store: Store, influxd: Influxd, options: tuple[str, ...]
+) -> None:
+    other = open_store(influxd.url)
+    other.check()
+    for series in store.series(SITE):
+        other.write([Reading(series, p.time_ms, p.value) for p in store.range(series, 0, T0 + DAY)])
+    other.close()
+    one = run(home, "export", SITE, "-o", "-", *options)
+    assert one.returncode == 0, one.stderr
+    assert run(home, "export", SITE, "-o", "-", *options, MAKIBA_STORE=influxd.url).stdout == one.stdout
+    assert len(one.stdout.splitlines()) > 2
 
 
 def test_a_folder_that_is_not_there_is_one_line(home: Path, store: Store) -> None:

@@ -294,14 +294,21 @@ def test_without_a_name_every_farm_is_copied_and_an_unknown_one_has_its_nearest(
     ("arguments", "said"),
     [
         (("own", "own"), "FROM and TO are the same store"),
-        (("own", "sqllite:x"), "did you mean 'sqlite'?"),
+        (("own", "sqlite:T/other.db"), "no store at T/store.db"),
+        (("sqlite:T/here.db", "sqllite:x"), "did you mean 'sqlite'?"),
         (("own", "sqlite:T/other.db", "--since", "tomorrow"), "'tomorrow' is not a time"),
-        (("own", "influx+http://h/b?api=2", "--site", SITE, "--to-token-file", "T/no"), "T/no: No such file"),
+        (
+            ("sqlite:T/here.db", "influx+http://h/b?api=2", "--site", SITE, "--to-token-file", "T/no"),
+            "T/no: No such file",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    open_store(url(tmp_path, "here.db")).close()
     ran = run(tmp_path, "store", "copy", *(word.replace("T/", f"{tmp_path}/") for word in arguments))
     assert ran.returncode == 2
+    assert not (tmp_path / "store.db").exists()
+    assert not (tmp_path / "other.db").exists()
     assert said.replace("T/", f"{tmp_path}/") in ran.stderr
 
 
