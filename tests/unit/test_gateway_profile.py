@@ -152,7 +152,10 @@ def test_ten_errors_are_told_in_one_pass_each_with_the_nearest_word(tmp_path: Pa
             "marks[0].agrees_with: 'voltge' is no value of this profile; did you mean 'voltage'?",
         ),
         (
-            "registers: [{quantity: voltage, address: 0}]\nmarks: [{address: 1, agrees_with: voltage, by: 1, unit: W}]",
+            (
+                "registers: [{quantity: voltage, address: 0}]\n"
+                "marks: [{address: 1, agrees_with: voltage, by: 1, unit: W}]"
+            ),
             "marks[0].unit: 'W' is no unit of voltage",
         ),
         (
