@@ -58,6 +58,10 @@ def run(
     excel: Annotated[bool, typer.Option("--excel", help="For csv: as Excel opens it by a double click")] = False,
 ) -> None:
     """Write the readings of SITE, or windows of them, into a file."""
+    if fold and not (wide and every):
+        fail("--fold: only with --wide and --every; a long table has all of them")
+    if form != "csv" and (excel or encoding != "utf-8"):
+        fail("--excel and --encoding: only with --format csv")
     settings = load_settings()
     known = known_of(settings, site)
     zone = known.zone

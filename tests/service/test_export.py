@@ -224,6 +224,8 @@ def test_without_pyarrow_parquet_says_how_to_get_it_and_writes_nothing(home: Pat
         ((SITE, "-o", "F", "--from", "tomorrow"), "'tomorrow' is not a time; expected 2026-11-24"),
         ((SITE, "-o", "F", "--every", "15m"), "'15m' is not a duration"),
         ((SITE, "-o", "F", "--fold", "meen", "--wide", "--every", "1h"), "did you mean 'mean'?"),
+        ((SITE, "-o", "F", "--fold", "mean", "--every", "1h"), "--fold: only with --wide and --every"),
+        ((SITE, "-o", "F", "--excel", "--format", "parquet"), "only with --format csv"),
         ((SITE, "-o", "F", "--every", "1h", "--format", "senml"), "senml holds readings as they are"),
     ],
 )
