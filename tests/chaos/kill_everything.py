@@ -146,7 +146,7 @@ placements:
     )
     env = {**broker.env(), "MAKIBA_HOME": str(home)}
     apply = makiba("site", "apply", str(folder / "site.yaml"), log=folder / "apply.log", env=env)
-    assert apply.start().wait(30) == 0, apply.log()
+    assert apply.start().wait(120) == 0, apply.log()
     return {
         "collector": makiba("collect", log=folder / "collect.log", env=env).start(),
         "analytics": makiba("watch", log=folder / "watch.log", env=env).start(),

@@ -100,3 +100,12 @@ def test_a_clock_that_was_set_is_followed_and_time_never_runs_back() -> None:
     jumped = [(n, at if at <= 25 else at - 20) for n, at in LIFE.served]
     backwards = {0: sorted((round((WALL_S + at + 0.02) * 1000), float(n)) for n, at in jumped)}
     assert judge(back, backwards, []).altered
+
+
+def test_a_clock_that_was_set_back_while_the_gateway_was_dead_is_absorbed_from_its_return_on() -> None:
+    served = [(n, at) for n, at in LIFE.served if not 15.0 < at < 35.0]
+    life = replace(LIFE, served=served, deaths=[(15.1, 15.9)], steps=[(5.0, 60.0), (16.0, 0.0)])
+    said = [(n, at + 60 if at < 16 else 35 + 60 + (at - 35) / 2) for n, at in served if at > 11]
+    stamped = {0: [(round((WALL_S + at + 0.02) * 1000), float(n)) for n, at in said]}
+    verdict = judge(life, stamped, [])
+    assert verdict.altered == 0, verdict.wrong

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import json
 import random
 import signal
 import sqlite3
@@ -25,7 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from collectors.store import Store, StoreError
@@ -301,12 +302,12 @@ def _compare(town: Town, faults: Faults) -> tuple[Verdict, list[str]]:
             time.monotonic(),
         )  # fmt: skip
         rows = {
-            point: [
-                (p.time_ms, float(p.value)) for p in store.range(Series(site, f"meter.p{point}", "value"), 0, 2**61)
-            ]
+            point: [(p.time_ms, float(p.value)) for p in store.range(_series(site, point), 0, FOREVER_MS)]
             for point in range(POINTS)
         }
-        states = [(p.time_ms, str(p.value)) for p in store.range(Series(site, "meter", "state"), 0, 2**61)]
+        states = [(p.time_ms, str(p.value)) for p in store.range(Series(site, "meter", "state"), 0, FOREVER_MS)]
+        evidence = json.dumps([asdict(life), rows, states])
+        (town.folder / gateway / "evidence.json").write_text(evidence, encoding="utf-8")
         whole.add(judge(life, rows, states))
         for series in store.series(site):
             if series.subject.split(".")[0] not in ("meter", "meters", gateway):

@@ -199,7 +199,7 @@ class Town:
                 encoding="utf-8",
             )
         apply = makiba("site", "apply", *map(str, files), log=self.folder / "apply.log", env=env).start()
-        assert apply.wait(60) == 0, apply.log()
+        assert apply.wait(120) == 0, apply.log()
 
     def _add_gateway(self, number: int, gateway: str, pki: Path) -> None:
         home = self.folder / gateway

@@ -20,8 +20,8 @@ from typing import Final
 
 READ_WITHIN_S: Final = 2.5
 """Timeout of a poll and a busy machine."""
-FOLLOWED_WITHIN_S: Final = 4.0
-"""A gateway looks at its wall clock once a second."""
+FOLLOWED_WITHIN_S: Final = 6.0
+"""A gateway looks at its wall clock once a second; a busy machine may let it wait."""
 TOLERANCE_S: Final = 0.05
 GRID_S: Final = 0.05
 
@@ -95,6 +95,13 @@ def _cut_off(life: Life) -> set[int]:
     return {life.served[place][0] for place in lasts if place >= 0}
 
 
+def _absences(life: Life) -> list[tuple[float, float]]:
+    """From each death to the first answer after it: so long nobody looked at the clock."""
+    times = [at for _, at in life.served]
+    return [(died, times[place] if (place := bisect_right(times, back)) < len(times) else back)
+            for died, back in life.deaths]  # fmt: skip
+
+
 def _judge_missing(
     verdict: Verdict,
     name: str,
@@ -156,12 +163,13 @@ class _Clock:
         self.is_stepped = bool(life.steps)
         self._steps = [(float("-inf"), 0.0), *sorted(life.steps)]
         self._begin_s = min((at for _, at in life.served), default=0.0)
+        self._blind = sorted([*life.stops, *_absences(life)])
         self._ahead = self._highest() if life.steps else []
 
     def between(self, at_s: float) -> tuple[float, float]:
         """The earliest and the latest UTC that an answer at `at_s` can have been given."""
         read_s = self._after_stops(at_s + READ_WITHIN_S)
-        seen_s = self._before_stops(at_s) - FOLLOWED_WITHIN_S
+        seen_s = self._before_blind(at_s) - FOLLOWED_WITHIN_S
         wall_s = self._life.wall_s
         offsets = self._offsets(seen_s, read_s)
         low_s, high_s = wall_s + at_s + min(offsets), wall_s + read_s + max(offsets)
@@ -180,7 +188,7 @@ class _Clock:
         count = int((self._life.end_s - self._begin_s) / GRID_S) + 2
         for place in range(count):
             at_s = self._begin_s + place * GRID_S
-            seen_s = self._before_stops(at_s) - FOLLOWED_WITHIN_S
+            seen_s = self._before_blind(at_s) - FOLLOWED_WITHIN_S
             truth_s = self._life.wall_s + at_s + max(self._offsets(seen_s, at_s))
             said.append(max(truth_s, said[-1] + GRID_S / 2) if said else truth_s)
         return said
@@ -192,8 +200,9 @@ class _Clock:
                 at_s = max(at_s, end + READ_WITHIN_S)
         return at_s
 
-    def _before_stops(self, at_s: float) -> float:
-        for begin, end in sorted(self._life.stops, reverse=True):
+    def _before_blind(self, at_s: float) -> float:
+        """`at_s`, or when the process saw its clock last if it was stopped or dead then."""
+        for begin, end in reversed(self._blind):
             if begin <= at_s <= end + FOLLOWED_WITHIN_S:
                 at_s = begin
         return at_s
