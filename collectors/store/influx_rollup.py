@@ -71,6 +71,8 @@ _DIRTY_PER_SITE: Final = 96
 """Dirty windows of a site that are asked for at once."""
 _FINER: Final[Mapping[Level, Level]] = {"minute": "raw", "quarter": "minute", "day": "quarter"}
 """What must have gone before a level may go."""
+_MOST_AT_ONCE: Final = 100
+"""Windows of sites folded in one call, which takes a few seconds then."""
 _SWEPT_EVERY_MS: Final = 600_000
 _UTC_DAY_MS: Final = 86_400_000
 
@@ -100,6 +102,7 @@ class RollUps:
 
     def roll_up(self, before_ms: int, limit: int) -> int:
         """See `Store.roll_up`."""
+        limit = min(limit, _MOST_AT_ONCE)
         state = self.state()
         if not state.adopted:
             self._adopt()
