@@ -12,6 +12,7 @@ from api.problems import not_found
 from api.sessions import SignedIn
 from api.shapes import Names, WindowsOut
 from collectors.registry import sites
+from collectors.store.levels import DAY_OFFSET_MS
 from makiba.quantities import catalogue
 from makiba.reading import EARLIEST_MS, LATEST_MS, Series
 
@@ -54,7 +55,8 @@ def windows(
         if row is None or word is None:
             raise not_found()
         limits = limits_of(session, viewer, centre.rules, row, subject, quantity)
-    width = width_for(start, end, points)
+    # Days and halves of them as people have them, which are also those that the store has folded already.
+    width = width_for(start - DAY_OFFSET_MS, end - DAY_OFFSET_MS, points)
     return WindowsOut(
         subject=subject,
         quantity=quantity,
@@ -66,7 +68,7 @@ def windows(
         width_ms=width,
         windows=[
             (w.start_ms, w.count, w.minimum, w.mean, w.maximum, w.last)
-            for w in centre.store.windows(series, start, end, width)
+            for w in centre.store.windows(series, start, end, width, DAY_OFFSET_MS)
         ],
         limits=limits,
     )

@@ -60,6 +60,13 @@ def numbers_of(
             " WHERE key >= ? AND key < ? ORDER BY key",
             (base - week, base + low, base + high),
         )
+    yield from _hot_numbers_of(db, layout, series_id, start_ms, end_ms)
+
+
+def _hot_numbers_of(
+    db: sqlite3.Connection, layout: Layout, series_id: int, start_ms: int, end_ms: int
+) -> Iterator[Number]:
+    """Those of open hours."""
     spot = spot_of(series_id)
     base = spot >> HOT_BLOCK_SHIFT << HOT_BLOCK_SHIFT
     for hour_ms, hour in layout.hours.items():
@@ -157,37 +164,86 @@ def windows_of(
         kept_from_ms=dict(layout.kept_from_ms),
     )
     parts = [
-        _read(db, layout, series_id, segment) for segment in segments(start_ms, end_ms, width_ms, offset_ms, fresh)
+        _read(db, layout, series_id, segment, (width_ms, offset_ms % width_ms))
+        for segment in segments(start_ms, end_ms, width_ms, offset_ms, fresh)
     ]
     return merge(chain.from_iterable(parts), width_ms, offset_ms)
 
 
-def _read(db: sqlite3.Connection, layout: Layout, series_id: int, segment: Segment) -> Iterator[Window]:
-    """The windows or readings of a segment, ascending."""
+def _read(
+    db: sqlite3.Connection, layout: Layout, series_id: int, segment: Segment, grid: tuple[int, int]
+) -> Iterator[Window]:
+    """The windows of `grid` (width, offset) that a segment has, ascending; one may come in parts."""
     if segment.level == "raw":
-        return _raw(db, layout, series_id, segment.start_ms, segment.end_ms)
+        return _raw(db, layout, series_id, segment.start_ms, segment.end_ms, grid)
     if segment.level == "minute":
-        return _minutes(db, layout, series_id, segment.start_ms, segment.end_ms)
-    return rolled(db, layout, series_id, segment)
+        return _minutes(db, layout, series_id, segment, grid)
+    return _folded(db, layout, series_id, segment, grid)
 
 
-def _raw(db: sqlite3.Connection, layout: Layout, series_id: int, start_ms: int, end_ms: int) -> Iterator[Window]:
-    for time_ms, value in numbers_of(db, layout, series_id, start_ms, end_ms):
+def _raw(
+    db: sqlite3.Connection, layout: Layout, series_id: int, start_ms: int, end_ms: int, grid: tuple[int, int]
+) -> Iterator[Window]:
+    base = series_id << WEEK_BITS
+    for week in layout.weeks_in("raw", start_ms, end_ms):
+        low, high = base + max(start_ms - week, 0), base + min(end_ms - week, WEEK_MS)
+        number = decoded("value")
+        columns = f"count(*) AS count, min({number}) AS low, sum({number}) AS total, max({number}) AS high"
+        yield from _grouped(db, table_of("raw", week), columns, "value", (f"key - {base - week}", low, high), grid)
+    for time_ms, value in _hot_numbers_of(db, layout, series_id, start_ms, end_ms):
         yield Window(time_ms, 1, value, value, value, value)
 
 
-def rolled(db: sqlite3.Connection, layout: Layout, series_id: int, segment: Segment) -> Iterator[Window]:
-    """Roll-ups of one level that start in the segment."""
+def _grouped(
+    db: sqlite3.Connection, table: str, columns: str, last: str, keys: tuple[str, int, int], grid: tuple[int, int]
+) -> Iterator[Window]:
+    """Rows of one table, folded by SQL into windows of `grid`; `keys`: a row's time, and the first and last key."""
+    (time, low, high), (width, offset) = keys, grid
+    window = f"({time} - {offset} + {width}) / {width}"
+    for row in db.execute(
+        f"SELECT (g.at - 1) * {width} + {offset}, g.count, g.low, g.total / g.count, g.high,"
+        f" (SELECT {decoded(last)} FROM {table} WHERE key = g.last_key)"
+        f" FROM (SELECT {window} AS at, max(key) AS last_key, {columns} FROM {table}"
+        " WHERE key >= ? AND key < ? GROUP BY 1) g ORDER BY g.at",
+        (low, high),
+    ):
+        yield Window(*row)
+
+
+def _folded(
+    db: sqlite3.Connection, layout: Layout, series_id: int, segment: Segment, grid: tuple[int, int]
+) -> Iterator[Window]:
+    """Roll-ups that start in the segment, folded into windows of `grid`."""
+    columns = (
+        f"sum(count) AS count, min({decoded('minimum')}) AS low, sum({decoded('total')}) AS total,"
+        f" max({decoded('maximum')}) AS high"
+    )
+    width = _GRID[segment.level][1]
+    if grid[0] == width:
+        yield from rolled(db, layout, series_id, segment)
+        return
+    for table, origin, base, low, high in _tables_of(layout, series_id, segment):
+        time = f"(key - {base}) * {width} + {origin}"
+        yield from _grouped(db, table, columns, "last", (time, base + low, base + high), grid)
+
+
+def _tables_of(layout: Layout, series_id: int, segment: Segment) -> Iterator[tuple[str, int, int, int, int]]:
+    """Tables with roll-ups of the segment: name, time of window 0, its key, first and last window."""
     bits, width = _GRID[segment.level]
-    if segment.level == "day":
-        tables = [("day", DAY_OFFSET_MS)]
-    else:
+    tables = [("day", DAY_OFFSET_MS)]
+    if segment.level != "day":
         weeks = layout.weeks_in(segment.level, segment.start_ms, segment.end_ms)
         tables = [(table_of(segment.level, week), week) for week in weeks]
-    base = series_id << bits
     for table, origin in tables:
         low = max(-(-(segment.start_ms - origin) // width), 0)
         high = min(-(-(segment.end_ms - origin) // width), 1 << bits)
+        yield table, origin, series_id << bits, low, high
+
+
+def rolled(db: sqlite3.Connection, layout: Layout, series_id: int, segment: Segment) -> Iterator[Window]:
+    """Roll-ups of one level that start in the segment, as they are."""
+    width = _GRID[segment.level][1]
+    for table, origin, base, low, high in _tables_of(layout, series_id, segment):
         for row in db.execute(
             f"SELECT (key - ?) * {width} + ?, count, {decoded('minimum')}, {decoded('total')} / count,"
             f" {decoded('maximum')}, {decoded('last')} FROM {table} WHERE key >= ? AND key < ? ORDER BY key",
@@ -196,26 +252,39 @@ def rolled(db: sqlite3.Connection, layout: Layout, series_id: int, segment: Segm
             yield Window(*row)
 
 
-def _minutes(db: sqlite3.Connection, layout: Layout, series_id: int, start_ms: int, end_ms: int) -> Iterator[Window]:
-    """[start_ms, end_ms) by minutes where there are some, else raw; the whole quarter where raw has expired."""
-    sparse = [
-        quarter
-        for quarter in rolled(db, layout, series_id, Segment("quarter", start_ms - QUARTER_MS + 1, end_ms))
-        if quarter.count < MINUTES_FROM
-    ]
-    minutes = rolled(db, layout, series_id, Segment("minute", start_ms, end_ms))
-    at = start_ms
-    held: Window | None = None
-    for quarter in sparse:
-        held = held or next(minutes, None)
-        while held is not None and held.start_ms < quarter.start_ms:
+def _minutes(
+    db: sqlite3.Connection, layout: Layout, series_id: int, segment: Segment, grid: tuple[int, int]
+) -> Iterator[Window]:
+    """A segment by minutes where there are some, else raw; by whole quarters where raw has expired."""
+    start_ms, end_ms = segment.start_ms, segment.end_ms
+    minutes = rolled(db, layout, series_id, segment)
+    held = next(minutes, None)
+    for sparse in _sparse(db, layout, series_id, start_ms, end_ms):
+        while held is not None and held.start_ms < sparse[0].start_ms:
             yield held
             held = next(minutes, None)
-        at = quarter.start_ms + QUARTER_MS
-        if quarter.start_ms >= layout.kept_from_ms["raw"]:
-            yield from _raw(db, layout, series_id, max(quarter.start_ms, start_ms), min(at, end_ms))
-        elif quarter.start_ms >= start_ms:
-            yield quarter
+        if sparse[0].start_ms >= layout.kept_from_ms["raw"]:
+            upto = sparse[-1].start_ms + QUARTER_MS
+            yield from _raw(db, layout, series_id, max(sparse[0].start_ms, start_ms), min(upto, end_ms), grid)
+        else:
+            yield from (quarter for quarter in sparse if quarter.start_ms >= start_ms)
     if held is not None:
         yield held
     yield from minutes
+
+
+def _sparse(
+    db: sqlite3.Connection, layout: Layout, series_id: int, start_ms: int, end_ms: int
+) -> Iterator[list[Window]]:
+    """Quarters without minutes that touch [start_ms, end_ms): runs of neighbours, cut where raw has expired."""
+    run: list[Window] = []
+    for quarter in rolled(db, layout, series_id, Segment("quarter", start_ms - QUARTER_MS + 1, end_ms)):
+        if quarter.count >= MINUTES_FROM:
+            continue
+        is_next = run and quarter.start_ms == run[-1].start_ms + QUARTER_MS
+        if run and not (is_next and quarter.start_ms != layout.kept_from_ms["raw"]):
+            yield run
+            run = []
+        run.append(quarter)
+    if run:
+        yield run
