@@ -57,11 +57,12 @@ def scan(*arguments: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_five_instruments_on_one_bus_make_a_file_that_is_accepted(bus: Bus, tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     done = subprocess.run(
-        scan("--port", bus.port, "-o", str(file), "--lang", "en"),
-        capture_output=True, text=True, cwd=ROOT, timeout=110, check=False,
+        scan("--port", bus.port, "-o", str(file), "--lang", "en", "--seconds", "200"),
+        capture_output=True, text=True, cwd=ROOT, timeout=220, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     # Nothing but the four reading functions went over the wire.
@@ -73,6 +74,8 @@ def test_five_instruments_on_one_bus_make_a_file_that_is_accepted(bus: Bus, tmp_
     assert by_unit == {unit_id: name for unit_id, (name, _) in FIVE.items()}, done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_every_profile_emulated_by_another_stack_is_named_or_left_to_choose(tmp_path: Path) -> None:
     """36 instruments on one wire, modbus-tk behind it: none is named wrongly, and no write ever goes out."""
     known = {s.name: s for s in signatures(None)}
@@ -91,7 +94,7 @@ def test_every_profile_emulated_by_another_stack_is_named_or_left_to_choose(tmp_
             else:
                 run.append((address, [word]))
         wire.add(unit_id, 19200, blocks)
-    plan = Plan((Setting(19200),), 60, unit_ids=tuple(at), sdi12="no", again_s=0.05)
+    plan = Plan((Setting(19200),), 200, unit_ids=tuple(at), sdi12="no", again_s=0.05)
     with wire:
         probe = SerialProbe(wire.port)
         outcome = Sweep(probe, list(known.values()), plan, lambda *_: None, lambda _: None).run()
