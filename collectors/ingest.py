@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 
 from collectors.judge import (
     MAX_LETTERS,
@@ -36,6 +38,7 @@ from collectors.registry.viewer import Service
 from collectors.said import Reported, first_problem
 from collectors.senders import Sender, Senders
 from collectors.store import PartlyCommitted, ReadingsRejected, Store
+from makiba import topics
 from makiba.reading import Columns, Reading, Series
 from makiba.senml import encode_json
 from makiba.wire import GatewayStatus, Payload, pack_payload
@@ -49,6 +52,16 @@ LETTER_S: Final = 20e-6
 """What a dead letter costs the registry, about."""
 
 _COLLECTOR: Final = Service("collector")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a gateway says besides readings: `verb` is `topics.STATUS` or `topics.CONFIG_REPORTED`."""
+
+    gateway: str
+    verb: str
+    payload: bytes
+    received_ms: int
 
 
 def feed_of(readings: Sequence[Reading]) -> Payload:
@@ -76,7 +89,7 @@ class Ingest:
         self._senders = Senders(registry, monotonic_s=monotonic_s)
         self._fair = fair
         self._forget_s = 0.0
-        self._owed: dict[Series, Reading] = {}
+        self._owed: list[Reading] = []
 
     def take(self, packs: Sequence[Pack]) -> list[Outcome]:
         """Commits `packs` and says what became of each, in order.
@@ -134,52 +147,43 @@ class Ingest:
             sender.charge(time.perf_counter() - began_s + letters_s, now_s)
         return one
 
-    def take_status(self, gateway: str, payload: bytes, received_ms: int) -> list[Reading]:
-        """Notes what a gateway, or its will, says about itself; the state readings that were committed by that.
+    def take_words(self, words: Sequence[Word]) -> list[Reading]:
+        """Notes what gateways, or their wills, say about themselves, all of it in one commit of the registry; the
+        state readings that were committed by that and are news.
 
         Saying it again, on this collector or another, changes nothing. Words that cannot be read are dead letters.
         """
-        try:
-            status = GatewayStatus.model_validate_json(payload)
-        except ValidationError as error:
-            self._refuse(gateway, payload, received_ms, f"status cannot be read: {first_problem(error)}")
-            return []
+        letters: list[Letter] = []
+        notes: list[tuple[Reading, bool]] = []
         with self._registry.write() as session:
-            note = sites.record_status(session, _COLLECTOR, gateway, status, received_ms)
-        if note is None:
-            return []
-        # Known words too: whoever noted them may have died before this line. The same reading changes nothing.
-        reading = Reading(Series(note.site, gateway, "state"), note.at_ms, status.state)
-        self._write_state(reading)
-        return [reading] if note.news else []
+            for word in sorted(words, key=lambda word: word.gateway):  # collectors lock rows in one order
+                try:
+                    note = _note(session, word)
+                except ValidationError as error:
+                    letters.append(_letter(word, error))
+                    continue
+                if note is not None:
+                    # Known words too: whoever noted them may have died before this. The same changes nothing.
+                    notes.append(note)
+        if letters:
+            self._keep(letters, letters[-1].received_ms)
+        if notes:
+            self._write_states([reading for reading, _ in notes])
+        return [reading for reading, is_news in notes if is_news]
 
-    def _write_state(self, reading: Reading) -> None:
-        """Commits `reading` and those that a store server was away for.
+    def _write_states(self, readings: Sequence[Reading]) -> None:
+        """Commits `readings` and those that a store server was away for.
 
         They wait in memory only: the broker keeps every gateway's last word for whoever starts next.
         """
-        self._owed[reading.series] = reading
-        owed = list(self._owed.values())
+        owed = [*self._owed, *readings]
         try:
             self._store.write(owed)
         except PartlyCommitted as error:
-            self._owed = {owed[index].series: owed[index] for index in error.uncommitted}
+            newest = {owed[index].series: owed[index] for index in error.uncommitted}
+            self._owed = list(newest.values())
         else:
-            self._owed.clear()
-
-    def take_reported(self, gateway: str, payload: bytes, received_ms: int) -> bool:
-        """Notes the devices that a gateway says it has; False when they cannot be read or it is unknown."""
-        try:
-            reported = Reported.model_validate_json(payload)
-        except ValidationError as error:
-            self._refuse(gateway, payload, received_ms, f"config/reported cannot be read: {first_problem(error)}")
-            return False
-        devices = [
-            sites.DeviceSpec(d.name, d.bus, d.profile, d.every_s, tuple(clean(s, 64) for s in d.subjects))
-            for d in reported.devices
-        ]
-        with self._registry.write() as session:
-            return sites.record_reported(session, _COLLECTOR, gateway, devices)
+            self._owed = []
 
     def _keep(self, letters: Sequence[Letter], now_ms: int) -> None:
         """Keeps `letters`, and once an hour forgets old ones: they grow in number nowhere else."""
@@ -191,7 +195,26 @@ class Ingest:
         if due:
             self._forget_s = self._senders.now_s() + FORGET_S
 
-    def _refuse(self, gateway: str, payload: bytes, received_ms: int, reason: str) -> None:
-        record = payload[: dead_letters.MAX_RECORD_CHARS].decode("utf-8", "replace")
-        batch = dead_letters.batch_name(payload)
-        self._keep([Letter(gateway, batch, 0, received_ms, "", reason, record, payload)], received_ms)
+
+def _note(session: Session, word: Word) -> tuple[Reading, bool] | None:
+    """Notes `word` in the registry: the state reading that follows, and whether it is news. `ValidationError`."""
+    if word.verb == topics.STATUS:
+        status = GatewayStatus.model_validate_json(word.payload)
+        note = sites.record_status(session, _COLLECTOR, word.gateway, status, word.received_ms)
+        if note is None:
+            return None
+        return Reading(Series(note.site, word.gateway, "state"), note.at_ms, status.state), note.news
+    reported = Reported.model_validate_json(word.payload)
+    devices = [
+        sites.DeviceSpec(d.name, d.bus, d.profile, d.every_s, tuple(clean(s, 64) for s in d.subjects))
+        for d in reported.devices
+    ]
+    sites.record_reported(session, _COLLECTOR, word.gateway, devices)
+    return None
+
+
+def _letter(word: Word, error: ValidationError) -> Letter:
+    record = word.payload[: dead_letters.MAX_RECORD_CHARS].decode("utf-8", "replace")
+    reason = f"{word.verb} cannot be read: {first_problem(error)}"
+    name = dead_letters.batch_name(word.payload)
+    return Letter(word.gateway, name, 0, word.received_ms, "", reason, record, word.payload)

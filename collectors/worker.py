@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from collectors.feed import feed_of_readings, feed_packets
 from collectors.inbox import Inbox, Topics, pack_of
-from collectors.ingest import Ingest
+from collectors.ingest import Ingest, Word
 from collectors.judge import Outcome, Pack
 from collectors.metrics import Figures
 from collectors.quick_paho import Arrived, QuickClient, puback_packet, publish_packet
@@ -63,8 +63,8 @@ class Worker:
                     packs.append((item, pack_of(item, gateway)))
             while packs:
                 packs = packs[self._take_packs(packs) :]
-            for item in words:
-                self._take_word(item)
+            if words:
+                self._take_words(words)
 
     def _take_packs(self, packs: Sequence[tuple[Arrived, Pack]]) -> int:
         """Commits and answers as many of `packs` as one commit holds; how many those were."""
@@ -148,25 +148,24 @@ class Worker:
         more = f" (and {kept_back} more since this was last said)" if kept_back else ""
         log.warning(text + "%s", *values, more)
 
-    def _take_word(self, item: Arrived) -> None:
-        """A gateway's status, its will, or the list of its devices. An empty one takes a retained one away."""
-        topic, payload, at_ms = item.topic.decode("utf-8", "replace"), item.payload, item.received_ms
-        status, reported = topics.gateway_of(topic, topics.STATUS), topics.gateway_of(topic, topics.CONFIG_REPORTED)
+    def _take_words(self, items: Sequence[Arrived]) -> None:
+        """Gateways' states, wills and lists of devices; a collector that connects hears those of all of them."""
+        words = [word for item in items if (word := _word_of(item)) is not None]
         try:
-            if status is not None and payload:
-                self._take_status(status, payload, at_ms)
-            elif reported is not None and payload:
-                self._persist(lambda: self._ingest.take_reported(reported, payload, at_ms))
+            news = self._persist(lambda: self._ingest.take_words(words)) if words else None
         except Exception:
-            # As above: a defect of ours must not end the worker.
-            log.exception("message on %.120r cannot be processed", topic)
-        acknowledge([item])
-
-    def _take_status(self, gateway: str, payload: bytes, received_ms: int) -> None:
-        if state := self._persist(lambda: self._ingest.take_status(gateway, payload, received_ms)):
-            log.info("%s: %s", gateway, state[0].value)
+            # As above: a defect of ours must not end the worker, nor hold up the words of others.
+            if len(items) > 1:
+                for item in items:
+                    self._take_words([item])
+                return
+            log.exception("message on %.120r cannot be processed", items[0].topic)
+            news = None
+        for state in news or ():
+            log.info("%s: %s", state.series.subject, state.value)
             if client := self.client:
-                client.send_together(feed_of_readings(gateway, state))
+                client.send_together(feed_of_readings(state.series.subject, [state]))
+        acknowledge(items)
 
     def _persist(self, attempt: Callable[[], T]) -> T | None:
         """What `attempt` returns, as soon as store and registry take it; None when stopping comes first.
@@ -201,6 +200,16 @@ class Worker:
             self._figures.store_failing.set(int(failing))
             if failing:
                 self._figures.store_failures.inc()
+
+
+def _word_of(item: Arrived) -> Word | None:
+    """What a gateway says in `item`; None for any other topic, and where it takes a retained message away."""
+    topic = item.topic.decode("utf-8", "replace")
+    for verb in (topics.STATUS, topics.CONFIG_REPORTED):
+        gateway = topics.gateway_of(topic, verb)
+        if gateway is not None and item.payload:
+            return Word(gateway, verb, item.payload, item.received_ms)
+    return None
 
 
 def acknowledge(items: Sequence[Arrived]) -> None:
