@@ -1,8 +1,8 @@
 """The store's figures: CPU and rate of writing with roll-ups, bytes at rest, how long charts and latest values take.
 
-A farm is 200 series, a reading a minute each, one decimal. Writes go in the order of time, as they do all day, and the
-job folds what is over after each hour; CPU is this process's own (SQLite), or the client's (InfluxDB, whose server
-comes extra). Charts are asked for while another process writes a farm's packs at its real rate times 60.
+A farm is 200 series, a reading a minute each, one decimal. Writes go in the order of time, as they do all day, and
+the job folds what is over after each hour; CPU is this process's own (SQLite), or the client's (InfluxDB, whose
+server comes extra). Charts are asked for while another process writes a farm's packs at its real rate times 60.
 
     ./run bench store [--quick] [--store sqlite|influx] [--only PART] [--json FILE]
 """
@@ -33,6 +33,15 @@ START_MS = 1_758_466_800_000
 """2025-09-22, a Monday, midnight at UTC+9."""
 HOUR_MS = 3_600_000
 SERIES = 200
+YEAR = 365
+CHARTS = {
+    "year in days": (YEAR * DAY_MS, DAY_MS, DAY_OFFSET_MS, 20.0),
+    "year, 300 points at most": (YEAR * DAY_MS, 2 * DAY_MS, DAY_OFFSET_MS, 20.0),
+    "month, 300 points at most": (30 * DAY_MS, 3 * HOUR_MS, DAY_OFFSET_MS, 20.0),
+    "week, 300 points at most": (7 * DAY_MS, HOUR_MS, DAY_OFFSET_MS, 20.0),
+    "day, 300 points at most": (DAY_MS, 5 * MINUTE_MS, DAY_OFFSET_MS, None),
+}
+"""Length, width, offset, and the most that p99 may be, in ms."""
 
 
 def farm(number: int, count: int = SERIES) -> list[Series]:
@@ -80,7 +89,7 @@ Open = Callable[[str], Store]
 
 def writing(open_: Open, say: Say, quick: bool) -> None:
     """CPU of a reading by readings in a commit, and what the roll-ups add."""
-    for size in (10, 100, 1000, 10_000):
+    for size in (10, 100, 1000, 5000):
         store = open_(f"write-{size}")
         hours = (1 if size < 100 else 2 if size < 1000 else 8) * (1 if quick else 3)
         series = farm(1)
@@ -201,56 +210,63 @@ def a_writer(url: str, start_ms: int) -> Iterator[None]:
 
 def charts(open_: Open, url_of: Callable[[str], str], say: Say, quick: bool) -> None:
     """A year of one series, one-minute data, as charts; alone and beside 99 other farms."""
-    year = 365
     for farms in (1, 100):
         name = f"year-{farms}"
         store = open_(name)
-        chance = random.Random(3)
         for number in range(1, farms + 1):
-            series = farm(number, 1)[0]
-            every = MINUTE_MS if number == 1 else 20 * MINUTE_MS
-            value = 20.0
-            for month in range(0, year, 73 if quick and number > 1 else 30):
-                count = min(30, year - month) * DAY_MS // every
-                times = [START_MS + month * DAY_MS + i * every for i in range(count)]
-                values: list[Value] = []
-                for _ in times:
-                    value += chance.gauss(0, 0.1)
-                    values.append(round(value, 1))
-                store.write_columns(Columns([series] * count, times, values))
-        end = START_MS + year * DAY_MS
+            # The others' readings are fewer, their roll-ups as many.
+            _write_year(
+                store, number, MINUTE_MS if number == 1 else 15 * MINUTE_MS, 73 if quick and number > 1 else 1
+            )
+        end = START_MS + YEAR * DAY_MS
         for poll in polls(farm(1), end, MINUTE_MS, 90):
             store.write_columns(poll)
         roll_up_all(store, end + HOUR_MS)
-        series = farm(1, 1)[0]
-        asked = {
-            "year in days": (365 * DAY_MS, DAY_MS, DAY_OFFSET_MS, 20.0),
-            "year, 300 points at most": (365 * DAY_MS, 2 * DAY_MS, DAY_OFFSET_MS, 20.0),
-            "month, 300 points at most": (30 * DAY_MS, 3 * HOUR_MS, 0, 20.0),
-            "week, 300 points at most": (7 * DAY_MS, HOUR_MS, 0, 20.0),
-            "day, 300 points at most": (DAY_MS, 5 * MINUTE_MS, 0, None),
-        }
         with a_writer(url_of(name), end + 2 * HOUR_MS):
-            for what, (length, width, offset, target) in asked.items():
-                took_ms = []
-                for _ in range(100 if quick else 300):
-                    start = end + HOUR_MS - length - chance.randrange(HOUR_MS)
-                    began = time.perf_counter()
-                    windows = store.windows(series, start, start + length, width, offset)
-                    took_ms.append((time.perf_counter() - began) * 1000)
-                    assert len(windows) > 100, (what, len(windows))
-                say(Figure(f"chart p99, {farms} farms, a writer: {what}", _p99(took_ms), "ms", target, False, ""))
-            took_ms = []
-            for _ in range(100):
-                began = time.perf_counter()
-                assert len(store.latest("farm-1")) == SERIES
-                took_ms.append((time.perf_counter() - began) * 1000)
-            say(Figure(f"latest of a farm p99, {farms} farms, a writer", _p99(took_ms), "ms", None, False, ""))
+            _ask(store, f"{farms} farms, a writer", end + HOUR_MS, 100 if quick else 300, say)
         store.close()
 
 
-def _p99(values: Sequence[float]) -> float:
-    return sorted(values)[int(0.99 * len(values))]
+def _write_year(store: Store, number: int, every_ms: int, every_days: int) -> None:
+    """A year of the first series of a farm, or of it one day in `every_days`, thirty at a time."""
+    chance, value = random.Random(3), 20.0
+    series = farm(number, 1)[0]
+    days = range(0, YEAR, every_days)
+    for some in range(0, len(days), 30):
+        times = [START_MS + day * DAY_MS + at for day in days[some : some + 30] for at in range(0, DAY_MS, every_ms)]
+        values: list[Value] = []
+        for _ in times:
+            value += chance.gauss(0, 0.1)
+            values.append(round(value, 1))
+        store.write_columns(Columns([series] * len(times), times, values))
+
+
+def _ask(store: Store, where: str, end: int, times: int, say: Say) -> None:
+    series, chance = farm(1, 1)[0], random.Random(4)
+    for what, (length, width, offset, target) in CHARTS.items():
+
+        def ask(length: int = length, width: int = width, offset: int = offset) -> int:
+            start = end - length - chance.randrange(HOUR_MS)
+            return len(store.windows(series, start, start + length, width, offset))
+
+        _say_p99(say, f"chart, {where}: {what}", _timed(times, ask), target)
+    _say_p99(say, f"latest of a farm, {where}", _timed(100, lambda: len(store.latest("farm-1"))), None)
+
+
+def _timed(times: int, ask: Callable[[], int]) -> list[tuple[float, float]]:
+    """Milliseconds on the clock, and of this thread's CPU, of each of `times` questions."""
+    took = []
+    for _ in range(times):
+        clock_s, cpu_s = time.perf_counter(), time.thread_time()
+        assert ask() > 100
+        took.append(((time.perf_counter() - clock_s) * 1000, (time.thread_time() - cpu_s) * 1000))
+    return took
+
+
+def _say_p99(say: Say, what: str, took: Sequence[tuple[float, float]], target: float | None) -> None:
+    clock, cpu = (sorted(values)[int(0.99 * len(took))] for values in zip(*took, strict=True))
+    say(Figure(f"{what}: p99", clock, "ms", target, False, ""))
+    say(Figure(f"{what}: p99 of CPU", cpu, "ms", target, False, ""))
 
 
 # ----------------------------------------------------------------------------------------------------------- main
