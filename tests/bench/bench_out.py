@@ -40,7 +40,7 @@ class Cost:
 
     what: str
     code: int
-    peak_mb: float
+    peak_mib: float
     cpu_s: float
     wall_s: float
     out_mb: float
@@ -70,7 +70,7 @@ def cost(what: str, home: Path, out: Path | None, *arguments: str) -> Cost:
     _, status, used = os.wait4(pid, 0)
     size = out.stat().st_size / 1e6 if out is not None and out.exists() else 0.0
     return Cost(
-        what, os.waitstatus_to_exitcode(status), used.ru_maxrss / 1e3, used.ru_utime + used.ru_stime,
+        what, os.waitstatus_to_exitcode(status), used.ru_maxrss / 1024, used.ru_utime + used.ru_stime,
         time.monotonic() - began, size,
     )  # fmt: skip
 
@@ -81,7 +81,7 @@ def run(home: Path, readings: int, copied: int) -> list[Cost]:
     def done(row: Cost) -> None:
         rows.append(row)
         print(
-            f"{row.what:<44} {row.peak_mb:7.0f} MB {row.cpu_s:8.1f} s CPU {row.wall_s:8.1f} s {row.out_mb:8.0f} MB"
+            f"{row.what:<44} {row.peak_mib:7.0f} MiB {row.cpu_s:8.1f} s CPU {row.wall_s:8.1f} s {row.out_mb:8.0f} MB"
             + (f"  EXIT CODE {row.code}" if row.code else ""),
             flush=True,
         )
