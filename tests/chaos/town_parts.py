@@ -17,6 +17,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 from collectors.store import Store, open_store
 from deploy import broker as mosquitto
@@ -25,7 +27,7 @@ from deploy.pki import authority
 from gateway.hot import peek_hot
 from tests.chaos.counting_meter import PROFILE, CountingMeter
 from tests.chaos.network import BROKER_HOST, RELAY_HOST, Network, inside, started_in
-from tests.parts import ROOT, makiba
+from tests.parts import ROOT, listens, makiba, wait_until
 from tests.service.influx_parts import TOKEN, Influxd, V2Door
 
 PORT: Final = 8883
@@ -238,6 +240,15 @@ class Town:
     def start(self) -> None:
         for part in self.parts.values():
             part.start()
+        if self._influx and self._door:
+            self._make_bucket(self._influx.port)
+
+    def _make_bucket(self, port: int) -> None:
+        """A bucket is made by whoever gives out the token."""
+        wait_until(lambda: listens(port), 60, "influxd listens")
+        query = urlencode({"q": "CREATE DATABASE makiba"}).encode()
+        with urlopen(f"http://127.0.0.1:{port}/query", query, timeout=30) as answer:
+            assert answer.status == 200
 
     def look_after(self) -> None:
         """Starts again what ended by itself."""
