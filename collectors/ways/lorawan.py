@@ -247,8 +247,11 @@ class LorawanWay:
                     for source, readings in plan.readings.items()
                     for pack in packs_of(source, readings, messages[0].received_ms)
                 ]
-                if packs and take_patiently(self._door, packs, stop) is None:
+                outcomes = take_patiently(self._door, packs, stop) if packs else []
+                if outcomes is None:
                     return False
+                if lost := {outcome.pack.gateway for outcome in outcomes if outcome.held}:
+                    log.error("no farm has %s any more; what its devices said is lost", ", ".join(sorted(lost)))
                 self._note(plan)
             except RegistryError as error:
                 log.error("%s; LoRaWAN events wait", error)

@@ -180,13 +180,16 @@ def test_an_answer_of_another_form_is_refused_and_asked_again(home: Path, servic
     code, said = fetch(home, service)
     assert code == 1
     assert said.count("not of the known form") == 2
+    later(home)
+    assert fetch(home, service)[0] == 1
+    assert service.asked(FORECAST) == [200, 200], "what could not be used is not known: the answer is no 304"
     service.pages[FORECAST] = body("forecast-014030.json")
     service.pages[R8] = b"[" + b" " * 5_000_000 + b"]"
     later(home)
     code, said = fetch(home, service)
     assert code == 1
     assert "more than 4194304 bytes" in said
-    assert service.asked(FORECAST) == [200, 200]
+    assert service.asked(FORECAST) == [200, 200, 200]
 
 
 def test_xml_telegrams_are_read_once_and_say_the_same(home: Path, service: WeatherService) -> None:
