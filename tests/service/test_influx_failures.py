@@ -105,6 +105,7 @@ def test_an_answer_that_is_no_success_is_said_to_be_what_it_is_and_the_same_writ
     store: InfluxStore, door: FaultyDoor, fault: Fault, kind: type[StoreError], wait_s: str
 ) -> None:
     columns = rows_of(20)
+    store.write_columns(rows_of(1))  # now it knows what the store keeps, and only writes
     door.fault = lambda path, body: fault
     with pytest.raises(kind) as wrote:
         store.write_columns(columns)
@@ -129,6 +130,10 @@ def test_an_answer_that_is_cut_short_is_not_taken_for_the_whole(store: InfluxSto
         door.fault = lambda path, body, cut=cut: Fault(cut=cut)  # type: ignore[misc]
         with pytest.raises(StoreUnavailable):
             store.range(columns.series[0], 0, T0 * 2)
+    first_part = b'{"results":[{"series":[{"name":"air","values":[[1,1]],"partial":true}],"partial":true}]}\n'
+    door.fault = lambda path, body: Fault(200, first_part)
+    with pytest.raises(StoreUnavailable, match="too early"):
+        store.range(columns.series[0], 0, T0 * 2)
     door.fault = lambda path, body: None
     # The server's own limit of rows (100 here) does not cut either.
     assert len(store.range(columns.series[0], 0, T0 * 2)) == 500
@@ -178,6 +183,12 @@ def test_one_poisoned_reading_is_found_in_a_server_that_then_stores_nothing_of_i
     assert [index for index, _ in caught.value.rejected] == [1234]
     assert stored(store, columns) == [index != 1234 for index in range(5000)]
     assert len([path for path, _ in door.seen if "write" in path]) < 80
+
+
+def test_what_a_proxy_refuses_is_nobody_s_poison(store: InfluxStore, door: FaultyDoor) -> None:
+    door.fault = lambda path, body: Fault(400, HTML) if b" value=12.0 " in body else None
+    with pytest.raises(StoreMisconfigured, match="HTML"):
+        store.write_columns(rows_of(50))
 
 
 def test_more_poison_than_can_be_told_apart_is_rejected_together_and_nothing_is_lost(

@@ -129,6 +129,7 @@ def test_answers_come_from_the_roll_ups_once_they_are_fresh_and_from_raw_where_l
     )
     assert store.inventory().dirty == 1
     finish(store)
+    assert store.inventory().dirty == 0
     all_answers(store, series, rows)
 
 
@@ -151,6 +152,28 @@ def test_what_changes_while_it_is_folded_stays_dirty(store: InfluxStore) -> None
     assert between
     assert store.inventory().dirty == 1
     both = {T0: 1.0, T0 + 1: 5.0}
+    all_answers(store, series, both)
+    finish(store)
+    all_answers(store, series, both)
+
+
+def test_a_job_that_comes_between_the_mark_and_its_reading_leaves_the_window_dirty(store: InfluxStore) -> None:
+    """A server shows the lines of a request one after the other: here the marks, then a job comes, then the rest."""
+    series = series_of("farm-1")
+    store.write_columns(columns_of(series, {T0: 1.0}))
+    finish(store)
+    send = store._target.write
+
+    def torn(lines: bytes) -> None:
+        store._target.write = send  # type: ignore[method-assign]
+        every = lines.split(b"\n")
+        send(b"\n".join(line for line in every if b"_mark," in line))
+        assert store.roll_up(T0 + DAY_MS) == 1
+        send(b"\n".join(line for line in every if b"_mark," not in line))
+
+    store._target.write = torn  # type: ignore[method-assign]
+    store.write_columns(columns_of(series, {T0 + 60_000: 7.0}))
+    both = {T0: 1.0, T0 + 60_000: 7.0}
     all_answers(store, series, both)
     finish(store)
     all_answers(store, series, both)
