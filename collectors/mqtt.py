@@ -30,8 +30,8 @@ from collectors.worker import Worker
 from makiba import topics
 from makiba.mqtt import MqttOptions, connect_properties, new_client
 
-RECEIVE_MAXIMUM: Final = 200
-"""Packs that are on the way to a collector or in its hands: at most 50 MB, if each is as large as can be."""
+RECEIVE_MAXIMUM: Final = 256
+"""Packs that are on the way to a collector or in its hands: at most 64 MiB, if each is as large as can be."""
 _BACKOFF_S: Final = (0.5, 10.0)
 _ANSWER_WITHIN_S: Final = 10.0
 _DRAIN_S: Final = 5.0

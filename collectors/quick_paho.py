@@ -29,7 +29,7 @@ from paho.mqtt.packettypes import PacketTypes
 MAX_PACKET: Final = 512 * 1024
 """What we tell the broker in CONNECT; a longer packet is not of this protocol."""
 _READ_BYTES: Final = 65536
-_READS: Final = 16
+_READS: Final = 64
 """Reads (of one TLS record each) before what they brought is handed over."""
 _WRITE_BYTES: Final = 32768
 
