@@ -32,6 +32,7 @@ from collectors.store import Point
 from collectors.store import cli as store_cli
 from collectors.store.copy_cli import copy
 from collectors.store.rollup import RollUpJob, policy_of
+from collectors.store.servers import assign, servers
 from makiba.located_yaml import ConfigErrors, Problem
 from makiba.quantities import catalogue
 from makiba.reading import Series
@@ -44,6 +45,8 @@ collect = typer.Typer(add_completion=False, rich_markup_mode=None)
 store = new_app("Look into the store of readings.")
 store.command("check")(store_cli.check)
 store.command("copy")(copy)
+store.command("assign")(assign)
+store.add_typer(servers, name="servers")
 store.command("rollup")(store_cli.rollup)
 store.command("expire")(store_cli.expire)
 site = new_app("Farms, their gateways, places and devices.")
@@ -72,7 +75,7 @@ def run_collect() -> None:
         signal.signal(number, lambda *_: stop.set())
     with explained():
         registry = wait_for("registry", stop, lambda: open_own_registry(settings, migrate=True))
-        readings = wait_for("store", stop, lambda: open_own_store(settings))
+        readings = wait_for("store", stop, lambda: open_own_store(settings, registry))
         if registry is None or readings is None:
             return
         log.info("collecting into %s", settings.store_url)

@@ -28,7 +28,7 @@ VARIABLES = [variable for variable in DASHBOARD["templating"]["list"] if variabl
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
-    """A farm with every quantity of the catalogue, for three days until now, rolled up."""
+    """A farm with every quantity of the catalogue, for two days until now, rolled up."""
     if INFLUXD is None:
         pytest.skip(NO_INFLUXD)
     with Influxd(tmp_path_factory.mktemp("influx")) as influxd:
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
         columns = Columns()
         for known in catalogue().values():
             series = Series("farm-1", "barn-1", known.name)
-            times = list(range(day_of(now_ms) - 3 * DAY_MS, now_ms, 600_000))
+            times = [*range(day_of(now_ms) - 2 * DAY_MS, now_ms, 1_800_000), now_ms]
             value: float | str = "ok" if known.kind == "text" else 0.5
             columns.extend(Columns([series] * len(times), times, [value] * len(times)))
         store.write_columns(columns)
