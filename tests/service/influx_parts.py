@@ -34,7 +34,7 @@ logging-enabled = false
 [data]
 dir = "{folder}/data"
 wal-dir = "{folder}/wal"
-index-version = "inmem"
+index-version = "{index}"
 query-log-enabled = false
 trace-logging-enabled = false
 {data}
@@ -60,14 +60,22 @@ class Influxd:
     `data` and `http` are lines of those sections of its configuration.
     """
 
-    def __init__(self, folder: Path, *, auth: bool = False, data: str = "", http: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, auth: bool = False, data: str = "", http: str = "", index: str = "inmem"
+    ) -> None:
         assert INFLUXD, NO_INFLUXD
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "influxdb.conf"
         config.write_text(
             _CONFIG.format(
-                folder=folder, port=self.port, rpc=free_port(), auth=str(auth).lower(), data=data, http=http
+                folder=folder,
+                port=self.port,
+                rpc=free_port(),
+                auth=str(auth).lower(),
+                data=data,
+                http=http,
+                index=index,
             )
         )
         self.process = Process([INFLUXD, "-config", str(config)], log=folder / "influxd.log")
