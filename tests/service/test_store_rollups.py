@@ -27,8 +27,8 @@ __all__ = ["reopen"]  # a fixture
 def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
     """With the index on disk: that in memory of 1.6 sometimes loses sight of a series of which a part is deleted.
 
-    Seen with `DELETE … WHERE time < …` and readings on both sides: `SELECT` then finds none until the series is written
-    again or the server starts again.
+    Seen with `DELETE … WHERE time < …` and readings on both sides: `SELECT` then finds none until the series is
+    written again or the server starts again.
     """
     if INFLUXD is None:
         pytest.skip(NO_INFLUXD)
