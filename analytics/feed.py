@@ -142,6 +142,7 @@ def readings_in(message: paho.MQTTMessage) -> list[Reading]:
     """The readings of one message of the committed feed; `WireError` or `SenmlError` when it is not one."""
     properties = getattr(message, "properties", None)
     user = dict(getattr(properties, "UserProperty", None) or ())
+    kind = str(getattr(properties, "ContentType", None) or senml.CONTENT_TYPE_JSON)
     pack = wire.unpack_payload(bytes(message.payload), user.get(wire.CONTENT_ENCODING))
-    taken, _ = senml.readings_of(senml.parse_json(pack), time.time())
+    taken, _ = senml.readings_of(senml.parse(pack, kind), time.time())
     return [reading for _, reading in taken]

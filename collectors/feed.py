@@ -1,8 +1,9 @@
 """The committed feed: what was stored, published on `makiba-stored/<shard>` after the commit. A hint, QoS 0.
 
-A pack of which nothing was refused goes out as it came. Packs of one commit and shard that are plain JSON and stand
-alone (see `plain.Plain`) go together in one array, up to `TOGETHER_BYTES`, since a message costs the broker and each
-of its readers more than the records in it. The readings in a message are always whole packs, each of one farm.
+A message is JSON and says so. A JSON pack of which nothing was refused goes out as it came; one that came as CBOR,
+or of which something was refused, is spelled anew. Packs of one commit and shard that are plain JSON and stand alone
+(see `plain.Plain`) go together in one array, up to `TOGETHER_BYTES`, since a message costs the broker and each of its
+readers more than the records in it. The readings in a message are always whole packs, each of one farm.
 
 User properties name the packs of a message in their order: `gateway` and `batch`, once each per pack. A message of
 one pack has its batch as correlation data too. What does not fit into a packet is left out: whoever reads the feed
