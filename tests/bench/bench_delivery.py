@@ -125,7 +125,7 @@ def _memory(given: argparse.Namespace, folder: Path) -> Run:
         calm_mb = at.watched[0].memory_mb()
         if given.store == "sqlite":
             with store_locked(at):
-                again = flat(at, pack=1000, seconds=5, farms=200, most=20_000)
+                again = flat(at, pack=1000, seconds=5, farms=200, most=20_000, warm=False)
             m.compared, m.missing, m.wrong = again.compared, m.missing + again.missing, again.wrong
             m.extra["peak_mb_before_the_store_was_away"] = calm_mb
         m.peak_mb = at.peak_mb

@@ -40,6 +40,7 @@ WINDOW: Final = 600
 HOT: Final = "0000000000000001"
 CARD: Final = "0000000000000002"
 RESEND_S: Final = 10.0
+WARM_S: Final = 65.0
 
 
 @dataclass
@@ -185,7 +186,7 @@ class Sender:
                 self.resent += 1
 
 
-def flat(at: World, *, pack: int, seconds: float, farms: int, most: int) -> Measured:
+def flat(at: World, *, pack: int, seconds: float, farms: int, most: int, warm: bool = True) -> Measured:
     """As fast as answers come, packs of `pack` readings, prepared before the clock starts.
 
     The clock starts when every series has had its first reading: new series are a day's work, not every second's.
@@ -193,7 +194,7 @@ def flat(at: World, *, pack: int, seconds: float, farms: int, most: int) -> Meas
     forms = shapes(pack)
     sender = Sender(at.load, Sent(forms))
     began_ms = time.time_ns() // 1_000_000 - 40 * 3_600_000
-    first = farms * len(forms)
+    first = farms * len(forms) if warm else 0
     packets = []
     for number in range(first + int(seconds * most / pack)):
         turn, farm = divmod(number, farms)
@@ -220,27 +221,35 @@ def flat(at: World, *, pack: int, seconds: float, farms: int, most: int) -> Meas
 
 
 def prefecture(at: World, *, farms: int, points: int, seconds: float) -> Measured:
-    """Each device of each farm once a minute, at its own moment; freshness is from then to the answer."""
+    """Each device of each farm once a minute, at its own moment; freshness is from then to the answer.
+
+    The first minute, in which every series is new, is not measured.
+    """
     forms = shapes(10)[: max(1, points // 10)]
     sender = Sender(at.load, Sent(forms))
     result = Measured()
     rate = farms * len(forms) / 60
     began_s, began_ms = time.monotonic(), time.time_ns() // 1_000_000
+    measured_from_s = began_s
 
     def note(place: int, now_s: float) -> None:
-        result.fresh_s.append(now_s - began_s - (sender.sent.at_ms[place] - began_ms) / 1000)
+        if place >= first:
+            result.fresh_s.append(now_s - began_s - (sender.sent.at_ms[place] - began_ms) / 1000)
 
     sender.on_answer = note
-    at.start_counting()
-    number = 0
-    while (elapsed_s := time.monotonic() - began_s) < seconds:
+    first = number = 0
+    while (elapsed_s := time.monotonic() - began_s) < WARM_S + seconds:
+        if not first and elapsed_s > WARM_S:
+            first, measured_from_s = number, time.monotonic()
+            sender.answered = sender.resent = 0
+            at.start_counting()
         for _ in range(max(0, int(elapsed_s * rate) - number)):
             part, farm = divmod(number, farms)
             at_ms = began_ms + int(number / rate * 1000)
             sender.send(sender.sent.add(farm, part % len(forms), at_ms, number % VARIANTS))
             number += 1
         sender.pump(0.01)
-    measured = _measured(at, sender, time.monotonic() - began_s)
+    measured = _measured(at, sender, time.monotonic() - measured_from_s)
     measured.fresh_s = result.fresh_s
     measured.extra["asked_per_s"] = rate * 10
     _finish(at, sender, measured)
