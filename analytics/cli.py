@@ -29,12 +29,13 @@ watch = typer.Typer(add_completion=False, rich_markup_mode=None)
 def run_watch() -> None:
     """Judge the readings and keep the alert book, until stopped."""
     from analytics.feed import Feed
-    from analytics.metrics import Figures, PortTaken, served
+    from analytics.metrics import Figures
     from analytics.rules import all_rules
     from analytics.worker import Worker
     from collectors.registry import Registry, RegistryMisconfigured, RegistryUnavailable, open_registry
     from collectors.store import Store, StoreMisconfigured, StoreUnavailable
     from collectors.store.assigned import open_assigned_store
+    from makiba.figures import PortTaken, served
 
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr

@@ -1,4 +1,4 @@
-"""What `makiba watch` counts, as OpenMetrics on this machine's loopback; off unless a port is set.
+"""What `makiba watch` counts, as OpenMetrics; `makiba.figures` gives it out.
 
 No label holds a farm's, a device's or a person's name: a page of figures is read by machines that may not know them,
 and a label per farm would make thousands of series. Counters begin at zero with the process. Names and units follow
@@ -7,21 +7,15 @@ the OpenMetrics specification: seconds, `_total` for what only grows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from makiba.rule import SEVERITIES
 
-LOOPBACK: Final = "127.0.0.1"
 _LAG_S: Final = (0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
 _WORK_S: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
-
-
-class PortTaken(Exception):
-    """Somebody else listens where the figures were to be had; the message says where."""
 
 
 class Figures:
@@ -103,21 +97,3 @@ def _counted(words: Iterable[str]) -> dict[str, int]:
     for word in words:
         counts[word] = counts.get(word, 0) + 1
     return counts
-
-
-@contextmanager
-def served(registry: CollectorRegistry, port: int) -> Iterator[None]:
-    """Answers with the figures on `port` of the loopback until the block ends; `port` 0: nowhere. `PortTaken`."""
-    if port == 0:
-        yield
-        return
-    try:
-        server, thread = start_http_server(port, LOOPBACK, registry)
-    except OSError as error:
-        raise PortTaken(f"MAKIBA_METRICS_PORT: cannot listen on {LOOPBACK}:{port}: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -16,13 +16,13 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from analytics.metrics import served
 from api import alert_news, problems
 from api.centre import Clock, now_ms, opened
 from api.feed import CommittedFeed
 from api.metrics import Counting, Figures
 from api.pages import Guard, Pages
 from api.routes import alerts, places, series, session, stream
+from makiba.figures import served
 from makiba.settings import Settings
 
 PREFIX: Final = "/api/v1"

@@ -55,9 +55,9 @@ def serve_app(app: object, host: str, port: int) -> None:
     """Serves a FastAPI application on `host`:`port` until a signal; ends the command when that cannot be."""
     from fastapi import FastAPI
 
-    from analytics.metrics import PortTaken
     from api.server import listen, serve
     from collectors.store import StoreMisconfigured
+    from makiba.figures import PortTaken
 
     assert isinstance(app, FastAPI)
     try:

@@ -1,4 +1,4 @@
-"""What `makiba serve` counts, as OpenMetrics on this machine's loopback; off unless a port is set.
+"""What `makiba serve` counts, as OpenMetrics; `makiba.figures` gives it out.
 
 Requests are counted by the route's template below the prefix (`/sites/{site}/places`), never by the address that was
 asked for, so that no farm's name and no secret becomes a label; all files of the pages are one route, `pages`. What

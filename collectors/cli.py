@@ -59,9 +59,10 @@ site = new_app("Farms, their gateways, places and devices.")
 def run_collect() -> None:
     """Take what gateways send into the store, until stopped. Any number may run."""
     from collectors.ingest import Ingest
-    from collectors.metrics import Figures, PortTaken, served
+    from collectors.metrics import Figures
     from collectors.mqtt import Collector
     from collectors.ways.running import ways_in
+    from makiba.figures import PortTaken, served
 
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr

@@ -1,4 +1,4 @@
-"""What `makiba collect` counts, as OpenMetrics on this machine's loopback; off unless a port is set.
+"""What `makiba collect` counts, as OpenMetrics; `makiba.figures` gives it out.
 
 No label holds a farm's or a gateway's name: a page of figures is read by machines that may not know them. Counters
 begin at zero with the process. Names and units follow the OpenMetrics specification: seconds, `_total` for what only
@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter as Count
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from collectors.judge import Outcome
 
-LOOPBACK: Final = "127.0.0.1"
 _COMMIT_S: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
 _FRESH_S: Final = (0.1, 0.3, 1, 2, 5, 10, 30, 60, 300, 3600, 86_400)
 
@@ -38,10 +36,6 @@ _KINDS: Final = (
 _KIND: Final = [(kind, re.compile(pattern)) for kind, pattern in _KINDS]
 KINDS: Final = (*(kind for kind, _ in _KINDS), "store")
 PACKS: Final = ("stored", "partly", "refused", "held", "put-off", "away")
-
-
-class PortTaken(Exception):
-    """Somebody else listens where the figures were to be had; the message says where."""
 
 
 def kind_of(reason: str) -> str:
@@ -130,21 +124,3 @@ def _spell(outcome: Outcome) -> str:
     if not outcome.refused:
         return "stored"
     return "partly" if outcome.count else "refused"
-
-
-@contextmanager
-def served(registry: CollectorRegistry, port: int) -> Iterator[None]:
-    """Answers with the figures on `port` of the loopback until the block ends; `port` 0: nowhere. `PortTaken`."""
-    if port == 0:
-        yield
-        return
-    try:
-        server, thread = start_http_server(port, LOOPBACK, registry)
-    except OSError as error:
-        raise PortTaken(f"MAKIBA_METRICS_PORT: cannot listen on {LOOPBACK}:{port}: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

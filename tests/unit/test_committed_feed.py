@@ -37,12 +37,19 @@ def ingest(tmp_path: Path) -> Iterator[Ingest]:
     registry.close()
 
 
+def message(topic: bytes, payload: bytes, properties: Properties | None) -> MQTTMessage:
+    made = MQTTMessage(topic=topic)
+    made.payload, made.properties = payload, properties
+    return made
+
+
 def fed(ingest: Ingest, packs: Sequence[Pack]) -> list[Reading]:
     """What readers of the feed read after `packs` were committed."""
     found: list[Reading] = []
     for packet in feed_packets(ingest.take(packs)):
         start, _ = frame(packet, 0)
-        found += readings_in(_packet.decode_publish(packet[0], packet[start:], MQTTv5))
+        arrived = _packet.decode_publish(packet[0], packet[start:], MQTTv5)
+        found += readings_in(message(arrived.topic, bytes(arrived.payload), arrived.properties))
     return found
 
 
@@ -61,9 +68,8 @@ def test_a_pack_that_came_as_cbor_is_read_from_the_feed(ingest: Ingest, sender: 
 def test_a_reader_believes_the_content_type_that_is_stated(kind: str) -> None:
     """A collector of another version may forward CBOR; without a statement it is JSON."""
     rows = readings(3, now_ms() - 5_000)
-    message = MQTTMessage(topic=topics.stored_topic(SITE).encode())
-    message.payload = encode_cbor(rows) if kind == CONTENT_TYPE_CBOR else encode_json(rows)
-    message.properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     if kind:
-        message.properties.ContentType = kind
-    assert readings_in(message) == rows
+        properties.ContentType = kind
+    data = encode_cbor(rows) if kind == CONTENT_TYPE_CBOR else encode_json(rows)
+    assert readings_in(message(topics.stored_topic(SITE).encode(), data, properties)) == rows

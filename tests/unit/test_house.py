@@ -83,3 +83,17 @@ def test_the_vocabulary_opens_no_database_and_no_server() -> None:
 def test_code_is_clean(command: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_is_one_server_of_figures_and_it_is_loaded_only_where_a_port_is_set() -> None:
+    callers = [
+        str(file.relative_to(ROOT))
+        for room in MAY_IMPORT
+        for file in sources(room)
+        if "start_http_server(" in file.read_text(encoding="utf-8")
+    ]
+    assert callers == ["makiba/figures.py"]
+    program = "import sys; from makiba.figures import served; served(None, 0).__enter__(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "makiba.figures" in done.stdout.split()
+    assert "prometheus_client" not in done.stdout.split()
