@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from analytics.decision import Decision
 from collectors.registry.schema import Alert, AlertEvent
-from collectors.registry.viewer import Person, Service, Viewer, may_see, spell
+from collectors.registry.viewer import Person, Service, Viewer, require, spell, visible_sites
 from makiba.rule import SEVERITIES
 
 
@@ -58,16 +58,18 @@ def write(session: Session, viewer: Service, decision: Decision, now_ms: int) ->
 
 
 def acknowledge(session: Session, viewer: Person, alert_id: str, now_ms: int) -> Alert | None:
-    """Notes that `viewer` takes care of the alert; None when there is none for them.
+    """Notes that `viewer` takes care of the alert; None: there is none for them. `NotAllowed` when they only look.
 
     One that is acknowledged or has ended already stays as it is: the first who answered has it. One that is over and
     waits for a person ends by it.
     """
     if not isinstance(viewer, Person):
         raise TypeError("only a person acknowledges an alert")
-    row = session.scalar(select(Alert).where(Alert.id == alert_id).with_for_update())
-    if row is None or not may_see(viewer, row.site_id):
+    theirs = Alert.site_id.in_(sorted(visible_sites(viewer, "alerts") or ()))
+    row = session.scalar(select(Alert).where(Alert.id == alert_id, theirs).with_for_update())
+    if row is None:
         return None
+    require(viewer, row.site_id, "acknowledge")
     if row.acknowledged_ms is None and row.ended_ms is None:
         row.acknowledged_ms, row.acknowledged_by = now_ms, viewer.id
         if row.over_ms is None:

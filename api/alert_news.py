@@ -10,7 +10,6 @@ visible after a higher one is told with the alert's next event; the pages read t
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Iterable
 from typing import Final
@@ -20,7 +19,7 @@ from sqlalchemy.orm import Session
 from api.alert_view import view
 from api.centre import Centre
 from api.hub import Step
-from api.sessions import SERVICE, still_allowed
+from api.sessions import SERVICE
 from collectors.registry import RegistryError, alerts
 from collectors.registry.schema import AlertEvent
 from collectors.registry.viewer import Viewer
@@ -28,8 +27,6 @@ from collectors.registry.viewer import Viewer
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 0.3
-SESSIONS_EVERY: Final = 7
-"""Open streams' sessions are checked at every seventh look: about every two seconds."""
 AFTER_FAILURE_S: Final = 5.0
 PAGE: Final = 500
 MISSED_PAGES: Final = 10
@@ -38,9 +35,9 @@ MISSED_PAGES: Final = 10
 async def watch(centre: Centre) -> None:
     """Runs until it is cancelled. A registry that does not answer is asked again, and logged once."""
     is_down = False
-    for look in itertools.count():
+    while True:
         try:
-            await _look(centre, sessions_too=look % SESSIONS_EVERY == 0)
+            centre.hub.steps(await asyncio.to_thread(_new_steps, centre, centre.hub.last_step))
             if is_down:
                 log.info("registry: answers again")
             is_down = False
@@ -52,13 +49,6 @@ async def watch(centre: Centre) -> None:
             log.exception("news of alerts: looking again")
             await asyncio.sleep(AFTER_FAILURE_S)
         await asyncio.sleep(EVERY_S)
-
-
-async def _look(centre: Centre, *, sessions_too: bool) -> None:
-    hub = centre.hub
-    hub.steps(await asyncio.to_thread(_new_steps, centre, hub.last_step))
-    if sessions_too and (hashes := hub.sessions()):
-        hub.allow_only(await asyncio.to_thread(_allowed, centre, hashes), of=hashes)
 
 
 def newest(centre: Centre) -> int:
@@ -101,8 +91,3 @@ def _steps(centre: Centre, session: Session, events: Iterable[AlertEvent]) -> li
                 data = b""
             steps.append(Step(event.id, alert.site_id, data))
     return steps
-
-
-def _allowed(centre: Centre, hashes: frozenset[str]) -> dict[str, frozenset[str] | None]:
-    with centre.registry.read() as session:
-        return still_allowed(session, hashes, centre.clock())

@@ -61,7 +61,7 @@ def _view(session: Session, row: Alert, words: Described) -> AlertOut:
         "acknowledged_by": _name_of(session, row.acknowledged_by),
         "children": [Child(subject=subject, name=_names(name)) for subject, name in words.children],
         "events": [
-            AlertEventOut(id=e.id, at_ms=e.at_ms, kind=e.kind, who=_who(session, e.who), detail=e.detail)
+            AlertEventOut(id=e.id, at_ms=e.at_ms, kind=e.kind, who=person_name(session, e.who), detail=e.detail)
             for e in alerts.events_of(session, _SERVICE, row.id)
         ],
     }
@@ -90,8 +90,8 @@ def _signal(signal: ShownSignal) -> Signal:
     )
 
 
-def _who(session: Session, who: str) -> str | None:
-    """A person's name for `person:3`; None for a part of Makiba."""
+def person_name(session: Session, who: str) -> str | None:
+    """The name of `person:3`; None for a part of Makiba, and for a person who is gone."""
     number = who.removeprefix(_PERSON)
     return _name_of(session, int(number)) if number != who and number.isdecimal() else None
 

@@ -16,16 +16,15 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from api import alert_news, problems
-from api.centre import Clock, now_ms, opened
+from api import alert_news, problems, rights_watch
+from api.centre import PREFIX, Clock, now_ms, opened
 from api.feed import CommittedFeed
 from api.metrics import Counting, Figures
 from api.pages import Guard, Pages
-from api.routes import alerts, places, series, session, stream
+from api.routes import alerts, audit, consents, places, series, session, stream
 from makiba.figures import served
 from makiba.settings import Settings
 
-PREFIX: Final = "/api/v1"
 GZIP_ABOVE_BYTES: Final = 1_000
 
 
@@ -49,13 +48,17 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
             )
             feed.start()
             hub.last_step = await asyncio.to_thread(alert_news.newest, centre)
-            watching = asyncio.create_task(alert_news.watch(centre), name="alert-news")
+            watching = [
+                asyncio.create_task(alert_news.watch(centre), name="alert-news"),
+                asyncio.create_task(rights_watch.watch(centre), name="rights-watch"),
+            ]
             try:
                 yield
             finally:
                 hub.close()
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                for task in watching:
+                    task.cancel()
+                await asyncio.gather(*watching, return_exceptions=True)
                 await feed.stop()
 
     app = FastAPI(
@@ -72,7 +75,7 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
     app.add_middleware(Counting, figures=figures, prefix=PREFIX)  # outermost: it sees what the others refuse
     problems.explain_errors(app)
     routes = APIRouter(prefix=PREFIX, responses={"default": {"model": problems.Problem, "description": "A problem"}})
-    for part in (session, places, series, alerts, stream):
+    for part in (session, places, series, alerts, stream, consents, audit):
         routes.include_router(part.router)
     app.include_router(routes)
     app.router.default = Pages()

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
@@ -24,6 +24,8 @@ from makiba.rule import Rule, load_rules
 from makiba.settings import Settings
 
 Clock = Callable[[], int]
+
+PREFIX: Final = "/api/v1"
 
 
 def now_ms() -> int:

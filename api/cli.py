@@ -110,7 +110,7 @@ def add(
                     is_admin=admin,
                 )
                 for farm, role in roles:
-                    people.grant_role(session, CONSOLE, person.id, farm, role)
+                    people.grant_role(session, CONSOLE, person.id, farm, role, _now_ms())
         except (people.LoginTaken, PasswordTooShort, LookupError) as error:
             raise _wrong(str(error)) from None
     typer.echo(f"{person.login} may sign in now" if password_hash else f"{person.login} is known; invite them now")

@@ -1,7 +1,12 @@
 """Who is listening, and what each of them still has to be told.
 
 `Hub` takes news (committed readings, steps of alerts, whether the broker is there) and gives it to every open
-`Stream` whose viewer may see the farm. Everything here runs on one event loop, so that nothing is locked.
+`Stream` whose viewer may see it: a reading by its class, an alert by the class `alerts`. Everything here runs on one
+event loop, so that nothing is locked.
+
+Rights change while streams are open. `stale` names the streams whose rights have to be looked at, `allow` sets them:
+what waits in a stream and may not be told any more is dropped in the same step. `checked_s` is when the rights were
+last known to be right; who is shown something by consent is sent nothing while that is too long ago.
 
 A stream's memory is bounded: of readings it keeps one per series, the newest that it has not sent yet; of alert
 steps at most `MAX_STEPS`. One that cannot keep up, or sends nothing for too long, is closed; the phone connects
@@ -15,9 +20,10 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from api.shapes import ReadingNews
+from collectors.registry.sight import Sight
 from makiba.reading import Reading, Series
 
 MAX_SERIES: Final = 20_000
@@ -40,28 +46,55 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a stream has to send now: readings as JSON objects, steps in order, the broker's state if it changed."""
+    """What a stream has to send now: readings as JSON objects, steps in order, the broker's state if it changed.
+
+    `rights`: what its viewer may see has changed, so that the page has to read anew.
+    """
 
     readings: tuple[bytes, ...] = ()
     steps: tuple[Step, ...] = ()
     broker: bool | None = None
+    rights: bool = False
+
+
+class Rights(Protocol):
+    """What a session may be told (`api.sessions.Rights`)."""
+
+    @property
+    def sight(self) -> Sight: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def until_ms(self) -> int: ...
 
 
 class Stream:
-    """One open connection of a signed-in person. `sites` None: every farm."""
+    """One open connection of a signed-in person.
 
-    def __init__(self, session_hash: str, person: int, sites: frozenset[str] | None) -> None:
+    `sight` is right as long as the registry's number is `version` and it is before `until_ms`.
+    """
+
+    def __init__(self, session_hash: str, person: int, sight: Sight, version: int, until_ms: int) -> None:
         self.session_hash = session_hash
         self.person = person
-        self.sites = sites
+        self.sight = sight
+        self.version = version
+        self.until_ms = until_ms
         self._readings: dict[Series, tuple[int, bytes]] = {}
         self._steps: deque[Step] = deque()
         self._broker: bool | None = None
+        self._rights = False
         self._wake = asyncio.Event()
         self.closed_because: str | None = None
 
-    def may_see(self, site: str) -> bool:
-        return self.sites is None or site in self.sites
+    def allow(self, sight: Sight, version: int, until_ms: int) -> None:
+        """From now on only what `sight` sees, also of what waits."""
+        if sight != self.sight:
+            self._rights = True
+            self._wake.set()
+        self.sight, self.version, self.until_ms = sight, version, until_ms
+        self._readings = {s: r for s, r in self._readings.items() if sight.may_read(s, r[0])}
+        self._steps = deque(s for s in self._steps if sight.may_be_told_alerts(s.site))
 
     def close(self, reason: str) -> None:
         """Ends the stream as soon as its writer looks."""
@@ -98,10 +131,11 @@ class Stream:
 
     def take(self) -> News:
         """All that waits; the stream holds nothing afterwards."""
-        news = News(tuple(data for _, data in self._readings.values()), tuple(self._steps), self._broker)
+        waiting = tuple(data for _, data in self._readings.values())
+        news = News(waiting, tuple(self._steps), self._broker, self._rights)
         self._readings.clear()
         self._steps.clear()
-        self._broker = None
+        self._broker, self._rights = None, False
         self._wake.clear()
         return news
 
@@ -113,15 +147,17 @@ class Hub:
         self._streams: list[Stream] = []
         self._closed = False
         self.broker: bool | None = None
+        self.checked_s = float("-inf")
+        """When, on the monotonic clock, the rights of every stream were last known to be right."""
         self.last_step = 0
         """Id of the newest alert event that was given to the streams."""
 
     def __len__(self) -> int:
         return len(self._streams)
 
-    def open(self, session_hash: str, person: int, sites: frozenset[str] | None) -> Stream:
+    def open(self, session_hash: str, person: int, sight: Sight, version: int = 0, until_ms: int = 1 << 62) -> Stream:
         """A new stream that gets all news from now on, and first the broker's state if that is bad."""
-        stream = Stream(session_hash, person, sites)
+        stream = Stream(session_hash, person, sight, version, until_ms)
         own = [s for s in self._streams if s.person == person and s.closed_because is None]
         for oldest in own[: max(0, len(own) + 1 - MAX_STREAMS_PER_PERSON)]:
             oldest.close("the same person opened many more")
@@ -144,7 +180,7 @@ class Hub:
         for reading in readings:
             data: bytes | None = None
             for stream in self._streams:
-                if stream.may_see(reading.series.site):
+                if stream.sight.may_read(reading.series, reading.time_ms):
                     data = data or _reading_json(reading)
                     stream.add_reading(reading.series, reading.time_ms, data)
 
@@ -153,7 +189,7 @@ class Hub:
         for step in steps:
             self.last_step = max(self.last_step, step.number)
             for stream in self._streams:
-                if step.data and stream.may_see(step.site):
+                if step.data and stream.sight.may_be_told_alerts(step.site):
                     stream.add_step(step)
 
     def set_broker(self, there: bool) -> None:
@@ -163,17 +199,20 @@ class Hub:
             for stream in self._streams:
                 stream.add_broker(there)
 
-    def sessions(self) -> frozenset[str]:
-        """Of every open stream the hash of its session."""
-        return frozenset(s.session_hash for s in self._streams)
+    def stale(self, version: int, now_ms: int) -> frozenset[str]:
+        """The sessions of the streams whose rights are not those of `version`, or end by themselves before now."""
+        return frozenset(s.session_hash for s in self._streams if s.version != version or s.until_ms <= now_ms)
 
-    def allow_only(self, allowed: Mapping[str, frozenset[str] | None], *, of: frozenset[str]) -> None:
-        """Of the sessions `of`, those that still hold and the farms they may see; streams of the others end."""
+    def allow(self, allowed: Mapping[str, Rights], *, of: frozenset[str]) -> None:
+        """What each of the sessions `of` may be told from now on; streams of those not in `allowed` end."""
         for stream in self._streams:
-            if stream.session_hash in allowed:
-                stream.sites = allowed[stream.session_hash]
-            elif stream.session_hash in of:
+            if stream.session_hash not in of:
+                continue
+            rights = allowed.get(stream.session_hash)
+            if rights is None:
                 stream.close("the session ended")
+            elif stream.version <= rights.version:  # not an older answer than it has
+                stream.allow(rights.sight, rights.version, rights.until_ms)
 
     def close(self) -> None:
         """Ends every stream, and those opened from now on: the service is stopping."""

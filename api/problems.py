@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from collectors.registry import RegistryError, RegistryMisconfigured
+from collectors.registry.viewer import NotAllowed
 from collectors.store import StoreError, StoreMisconfigured
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def explain_errors(app: FastAPI) -> None:
     """Makes `app` answer every error as a problem."""
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(NotAllowed, _not_allowed)
     app.add_exception_handler(StoreError, _unavailable)
     app.add_exception_handler(RegistryError, _unavailable)
     app.add_exception_handler(Exception, _failed)
@@ -71,6 +73,10 @@ async def _invalid(_: Request, error: Exception) -> Response:
 def _spell(error: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in error["loc"] if part != "body")
     return f"{where}: {error['msg']}" if where else str(error["msg"])
+
+
+async def _not_allowed(_: Request, __: Exception) -> Response:
+    return problem(403, "You may look at this; what you asked for is for others to do.")
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

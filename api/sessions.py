@@ -4,22 +4,29 @@
   database can sign in as nobody.
 - The answer to a wrong login, a wrong password and a disabled person is the same, after the same work.
 - A session holds for 30 days from when it was last used; signing out, or disabling its person, ends it at once.
-- Every route gets its viewer from `SignedIn`: a `Person` with their roles as they are in this moment.
+- Every route gets its viewer from `SignedIn`: a `Person` with their roles, and with what farms grant them, as they
+  are in this moment.
+- A route that answers with a farm's data calls `Account.note` before it answers: for somebody from outside it looks
+  at the rights again and writes the read down, in one transaction. So nothing begins to be answered once a
+  withdrawal is committed, and nothing is read that does not stand in the audit.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Depends, HTTPException, Request, Response
-from sqlalchemy.orm import Session
 
-from api.centre import Centre, CentreNow
-from collectors.registry import people
-from collectors.registry.viewer import Person, Service, visible_sites
+from api.centre import PREFIX, Centre, CentreNow
+from api.problems import not_found
+from collectors.registry import audit, people, rights_version
+from collectors.registry.sight import Sight, sights_of
+from collectors.registry.viewer import Person, Service, is_insider, may_see
+from makiba.data_class import DataClass
 
 COOKIE: Final = "makiba_session"
 SESSION_MS: Final = 30 * 86_400_000
@@ -138,10 +145,10 @@ def signed_in_browser(request: Request, response: Response, centre: CentreNow) -
     token = request.cookies.get(COOKIE, "")
     now_ms = centre.clock()
     with centre.registry.read() as session:
-        row = people.get_session(session, SERVICE, digest(token), now_ms) if token else None
-        person = people.viewer_of(session, SERVICE, row.person_id) if row else None
-    if row is None or person is None:
-        raise HTTPException(401, "Please sign in.")
+        signed = people.signed_in(session, SERVICE, [digest(token)], now_ms).get(digest(token)) if token else None
+    if signed is None:
+        raise not_signed_in()
+    row, person = signed.session, signed.person
     if now_ms - row.seen_ms >= RENEW_AFTER_MS:
         with centre.registry.write() as session:
             people.touch(session, SERVICE, row.token_hash, now_ms, now_ms + SESSION_MS)
@@ -158,11 +165,74 @@ SignedIn = Annotated[Person, Depends(signed_in)]
 Browser = Annotated[SignedInBrowser, Depends(signed_in_browser)]
 
 
-def still_allowed(session: Session, hashes: frozenset[str], now_ms: int) -> dict[str, frozenset[str] | None]:
-    """Of these sessions, those that still hold, each with the farms it may see (None: all)."""
-    allowed = {}
-    for token_hash in hashes:
-        person = people.session_viewer(session, SERVICE, token_hash, now_ms)
-        if person is not None:
-            allowed[token_hash] = visible_sites(person)
-    return allowed
+def not_signed_in() -> HTTPException:
+    """The answer to who is not signed in (any more)."""
+    return HTTPException(401, "Please sign in.")
+
+
+# ---------------------------------------------------------------------------------------------------- accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Keeps account of what `viewer` reads by the route `what`."""
+
+    centre: Centre
+    viewer: Person
+    what: str
+
+    def note(self, site: str, classes: Iterable[DataClass], span_ms: tuple[int, int] | None = None) -> None:
+        """Call it with the data in hand, before the answer: 404 when `viewer` may not see it (any more).
+
+        Nothing is written down of the farm's own people.
+        """
+        wanted = frozenset(classes)
+        if not wanted or is_insider(self.viewer, site):
+            return
+        now_ms = self.centre.clock()
+        with self.centre.registry.write() as session:
+            person = people.viewer_of(session, SERVICE, self.viewer.id, now_ms)
+            if person is None or not all(may_see(person, site, c) for c in wanted):
+                raise not_found()
+            if not is_insider(person, site):
+                audit.note_read(session, person, site, wanted, self.what, now_ms, span_ms)
+
+
+def account(request: Request, viewer: SignedIn, centre: CentreNow) -> Account:
+    """The account of this request; `what` is its route's template."""
+    return Account(centre, viewer, request.scope["route"].path.removeprefix(PREFIX))
+
+
+Accounting = Annotated[Account, Depends(account)]
+
+
+# ------------------------------------------------------------------------------------------------ open streams
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a session may be told: right as long as the registry's number is `version` and it is before `until_ms`."""
+
+    person: Person
+    sight: Sight
+    version: int
+    until_ms: int
+
+
+def rights_of(centre: Centre, hashes: Iterable[str]) -> tuple[int, Mapping[str, Rights]]:
+    """The registry's number, and what each of these sessions may be told; those that ended are not in it."""
+    now_ms = centre.clock()
+    with centre.registry.read() as session:
+        version = rights_version.current(session)
+        signed = people.signed_in(session, SERVICE, hashes, now_ms)
+        sights = sights_of(session, SERVICE, [s.person for s in signed.values()])
+    return version, {
+        token: Rights(one.person, sight, version, one.until_ms)
+        for (token, one), sight in zip(signed.items(), sights, strict=True)
+    }
+
+
+def version_now(centre: Centre) -> int:
+    """The number of the rights as they are."""
+    with centre.registry.read() as session:
+        return rights_version.current(session)

@@ -10,6 +10,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from collectors.registry.viewer import Role
+from makiba.data_class import DataClass
+from makiba.reading import EARLIEST_MS, LATEST_MS
+
 
 class Shape(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,9 +52,12 @@ class PersonOut(Shape):
 
 
 class SiteRole(Shape):
+    """A farm and what the signed-in person is there; `classes`: what of its data they may see."""
+
     id: str
     name: Names
     role: str
+    classes: list[DataClass]
 
 
 class SessionOut(Shape):
@@ -198,6 +205,86 @@ class AlertOut(Shape):
 
 class AlertsOut(Shape):
     alerts: list[AlertOut]
+
+
+# ------------------------------------------------------------------------------------- consent and audit
+
+OutsideRole = Literal["vet", "coop", "town", "technician"]
+
+
+class ConsentIn(Shape):
+    """What a farm shows, and to whom: everybody with `role` on the farm, or the person of this id.
+
+    From now on where `from_ms` is not given, until it is withdrawn where `until_ms` is not given.
+    """
+
+    role: OutsideRole | None = None
+    person: int | None = Field(None, ge=1, le=2**53)
+    classes: list[DataClass] = Field(min_length=1, max_length=7)
+    from_ms: int | None = Field(None, ge=EARLIEST_MS, le=LATEST_MS)
+    until_ms: int | None = Field(None, ge=EARLIEST_MS, le=LATEST_MS)
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra={"examples": [{"role": "coop", "classes": ["tank", "alerts"]}]}
+    )
+
+
+class ClassName(Shape):
+    id: DataClass
+    name: Names
+
+
+class ConsentOut(Shape):
+    """A consent. `grantee`: the role's or the person's name; both ids are None of a person who is gone.
+
+    `given_by` and `withdrawn_by` are persons' names, None where it was done at the machine's own command line.
+    """
+
+    id: str
+    role: Role | None
+    person: int | None
+    grantee: Names
+    classes: list[ClassName]
+    from_ms: int
+    until_ms: int | None
+    given_ms: int
+    given_by: str | None
+    withdrawn_ms: int | None
+    withdrawn_by: str | None
+    in_force: bool
+
+
+class ConsentsOut(Shape):
+    consents: list[ConsentOut]
+
+
+class AuditOut(Shape):
+    """Somebody from outside read `data_class` of the farm `count` times in one minute, or somebody changed rights.
+
+    `what` is the route, or what was changed; `from_ms` and `to_ms`: the time of measurement that was asked for.
+    """
+
+    id: str
+    kind: Literal["read", "change"]
+    at_ms: int
+    last_ms: int
+    name: str | None
+    role: str
+    role_name: Names
+    data_class: ClassName | None
+    what: str
+    what_name: Names
+    from_ms: int | None
+    to_ms: int | None
+    count: int
+    detail: dict[str, Any]
+
+
+class AuditPage(Shape):
+    """The newest first; `next` is the `cursor` that goes on, None at the end."""
+
+    rows: list[AuditOut]
+    next: str | None
 
 
 # ---------------------------------------------------------------------------------------------- stream

@@ -34,7 +34,7 @@ class Visitor:
             person = people.person_by_login(session, _CONSOLE, LOGIN)
             if person is None:
                 person = people.create_person(session, _CONSOLE, login=LOGIN, name=NAME, now_ms=_now_ms())
-            people.grant_role(session, _CONSOLE, person.id, spec.id, "owner")
+            people.grant_role(session, _CONSOLE, person.id, spec.id, "owner", _now_ms())
             self._person_id = person.id
         self.renew()
 

@@ -13,7 +13,8 @@ import sys
 from fastapi import APIRouter, FastAPI, HTTPException
 from pydantic import BaseModel
 
-from api.app import PREFIX, create_app
+from api.app import create_app
+from api.centre import PREFIX
 from api.sessions import SignedIn
 from demo import faults
 from demo.home import Home

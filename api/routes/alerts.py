@@ -10,7 +10,7 @@ from analytics import alert_book
 from api.alert_view import view, views
 from api.centre import CentreNow
 from api.problems import not_found
-from api.sessions import SignedIn
+from api.sessions import Accounting, SignedIn
 from api.shapes import AlertOut, AlertsOut
 from collectors.registry import alerts, sites
 from makiba.reading import EARLIEST_MS, LATEST_MS
@@ -27,6 +27,7 @@ def list_of(
     site: str,
     viewer: SignedIn,
     centre: CentreNow,
+    account: Accounting,
     state: Literal["active", "ended"] = "active",
     limit: Annotated[int, Query(ge=1, le=MAX_ALERTS)] = 50,
     before_ms: Annotated[int | None, Query(ge=EARLIEST_MS, le=LATEST_MS)] = None,
@@ -36,20 +37,24 @@ def list_of(
     `before_ms` goes on where an answer ended.
     """
     with centre.registry.read() as session:
-        if sites.get_site(session, viewer, site) is None:
+        if sites.get_site(session, viewer, site, "alerts") is None:
             raise not_found()
         rows = alerts.list_alerts(session, viewer, site, state == "active", limit, before_ms)
-        return AlertsOut(alerts=views(session, centre.rules, rows))
+        told = AlertsOut(alerts=views(session, centre.rules, rows))
+    account.note(site, {"alerts"})
+    return told
 
 
 @router.get("/alerts/{alert_id}")
-def one(alert_id: AlertId, viewer: SignedIn, centre: CentreNow) -> AlertOut:
+def one(alert_id: AlertId, viewer: SignedIn, centre: CentreNow, account: Accounting) -> AlertOut:
     """The alert with everything that happened to it."""
     with centre.registry.read() as session:
         row = alerts.get_alert(session, viewer, alert_id)
         if row is None:
             raise not_found()
-        return view(session, centre.rules, row)
+        told = view(session, centre.rules, row)
+    account.note(row.site_id, {"alerts"})
+    return told
 
 
 @router.post("/alerts/{alert_id}/acknowledge")

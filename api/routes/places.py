@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from api.centre import CentreNow
 from api.problems import not_found
-from api.sessions import SignedIn
+from api.sessions import SERVICE, Accounting, SignedIn
 from api.shapes import GatewayOut, Names, PlaceOut, PlacesOut, SubjectOut, ValueOut
 from collectors.registry import sites
 from collectors.registry.schema import Device, Gateway, Place, Placement
+from collectors.registry.sight import WHOLE, FarmSight, farm_sight
 from collectors.registry.viewer import Viewer
 from collectors.store import Point
 from makiba.quantities import Quantity, catalogue
@@ -39,21 +40,28 @@ class Standing:
 
 
 @router.get("/sites/{site}/places")
-def places(site: str, viewer: SignedIn, centre: CentreNow) -> PlacesOut:
-    """Every place of `site`, what stands there, its state and newest values; gateways and whether they speak."""
+def places(site: str, viewer: SignedIn, centre: CentreNow, account: Accounting) -> PlacesOut:
+    """Every place of `site`, what stands there, its state and newest values; gateways and whether they speak.
+
+    Somebody from outside the farm gets what it shows them, by class of data; gateways are technical.
+    """
+    now_ms = centre.clock()
     with centre.registry.read() as session:
         if sites.get_site(session, viewer, site) is None:
             raise not_found()
-        standing = read_standing(session, viewer, site)
-    return PlacesOut(
-        time_ms=centre.clock(),
-        places=arrange(standing, centre.store.latest(site)),
+        sight = farm_sight(session, SERVICE, viewer, site)
+        standing = read_standing(session, SERVICE, site)
+    told = PlacesOut(
+        time_ms=now_ms,
+        places=arrange(standing, centre.store.latest(site), sight, now_ms),
         gateways=[
             GatewayOut(id=g.id, status=g.status, status_ms=g.status_ms)
             for g in standing.gateways
-            if g.revoked_ms is None
+            if g.revoked_ms is None and "technical" in sight.classes
         ],
     )
+    account.note(site, sight.classes)
+    return told
 
 
 def read_standing(session: Session, viewer: Viewer, site: str) -> Standing:
@@ -68,20 +76,31 @@ def read_standing(session: Session, viewer: Viewer, site: str) -> Standing:
     )
 
 
-def arrange(standing: Standing, latest: Mapping[Series, Point]) -> list[PlaceOut]:
+def arrange(
+    standing: Standing, latest: Mapping[Series, Point], sight: FarmSight = WHOLE, now_ms: int = 0
+) -> list[PlaceOut]:
     """The places in their order, each with its subjects; what stands nowhere comes last, under `unplaced`.
 
     A subject is listed when it is placed, reported by a device, or has a reading. Buses and gateways speak too
-    (`gw-1.barn/state`), but are no sensors and are left out.
+    (`gw-1.barn/state`), but are no sensors and are left out. Of what `sight` does not see, nothing is listed; a
+    subject that is has its state with it, since a value without it may be taken for one of now.
     """
     by_subject: dict[str, dict[str, Point]] = defaultdict(dict)
+    states: dict[str, Point] = {}
     for series, point in latest.items():
-        by_subject[series.subject][series.quantity] = point
+        if series.quantity == STATE:
+            states[series.subject] = point
+        if sight.may_read(series.subject, series.quantity, point.time_ms):
+            by_subject[series.subject][series.quantity] = point
     device_of = {subject: d for d in standing.devices for subject in d.subjects}
     placed = {p.subject: p for p in standing.placements}
     measuring = {s for s, values in by_subject.items() if any(_is_measured(q) for q in values)}
     boxes = {g.id for g in standing.gateways}
-    subjects = {s for s in {*placed, *device_of, *measuring} if s.partition(".")[0] not in boxes}
+    subjects = {
+        s
+        for s in {*placed, *device_of, *measuring}
+        if s.partition(".")[0] not in boxes and sight.lists(s, now_ms, measuring)
+    }
 
     groups: dict[str, list[SubjectOut]] = defaultdict(list)
     # Placed ones stand in the order of the farm's own file, the others by name.
@@ -89,10 +108,14 @@ def arrange(standing: Standing, latest: Mapping[Series, Point]) -> list[PlaceOut
     for subject in sorted(subjects, key=lambda s: (order.get(s, len(order)), s)):
         placement, device = placed.get(subject), device_of.get(subject)
         place_id = placement.place_id if placement else UNPLACED[0]
-        groups[place_id].append(_subject(subject, placement, device, by_subject))
+        shown = _subject(subject, placement, device, by_subject.get(subject, {}), states)
+        if "technical" not in sight.classes:
+            shown = shown.model_copy(update={"gateway": None})
+        groups[place_id].append(shown)
     arranged = [
         PlaceOut(id=p.id, kind=p.kind, name=Names(ja=p.name_ja, en=p.name_en), subjects=groups[p.id])
         for p in standing.places
+        if groups[p.id] or sight.sees_place(p.kind)
     ]
     if groups[UNPLACED[0]]:
         identity, kind, name = UNPLACED
@@ -104,11 +127,11 @@ def _subject(
     subject: str,
     placement: Placement | None,
     device: Device | None,
-    by_subject: Mapping[str, Mapping[str, Point]],
+    values: Mapping[str, Point],
+    states: Mapping[str, Point],
 ) -> SubjectOut:
     device_name = device.name if device else subject.partition(".")[0]
-    values = by_subject.get(subject, {})
-    state = worse_state(values.get(STATE), by_subject.get(device_name, {}).get(STATE))
+    state = worse_state(states.get(subject), states.get(device_name))
     return SubjectOut(
         subject=subject,
         device=device_name,

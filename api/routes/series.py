@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, HTTPException, Query
@@ -9,9 +10,10 @@ from fastapi import APIRouter, HTTPException, Query
 from api.centre import CentreNow
 from api.limits import limits_of
 from api.problems import not_found
-from api.sessions import SignedIn
+from api.sessions import SERVICE, Accounting, SignedIn
 from api.shapes import Names, WindowsOut
 from collectors.registry import sites
+from collectors.registry.sight import NOTHING, Span, farm_sight
 from collectors.store.levels import DAY_OFFSET_MS
 from makiba.quantities import catalogue
 from makiba.reading import EARLIEST_MS, LATEST_MS, Series
@@ -33,13 +35,15 @@ def windows(
     quantity: str,
     viewer: SignedIn,
     centre: CentreNow,
+    account: Accounting,
     start_ms: Annotated[int | None, Query(ge=EARLIEST_MS, le=LATEST_MS)] = None,
     end_ms: Annotated[int | None, Query(ge=EARLIEST_MS, le=LATEST_MS)] = None,
     points: Annotated[int, Query(ge=1, le=MAX_POINTS)] = 300,
 ) -> WindowsOut:
     """[start_ms, end_ms) in at most `points` windows (by default the last 24 h); a text has none.
 
-    A subject without a reading answers an empty list: it may speak tomorrow.
+    A subject without a reading answers an empty list: it may speak tomorrow. Somebody from outside the farm gets the
+    times at which what was measured was of a class that the farm shows them.
     """
     end = centre.clock() if end_ms is None else end_ms
     start = end - DAY_MS if start_ms is None else start_ms
@@ -52,12 +56,14 @@ def windows(
         raise not_found() from None
     with centre.registry.read() as session:
         row = sites.get_site(session, viewer, site)
-        if row is None or word is None:
+        sight = farm_sight(session, SERVICE, viewer, site) if row else NOTHING
+        spans = sight.spans(subject, quantity)
+        if row is None or word is None or not spans:
             raise not_found()
-        limits = limits_of(session, viewer, centre.rules, row, subject, quantity)
+        limits = limits_of(session, SERVICE, centre.rules, row, subject, quantity)
     # Days and halves of them as people have them, which are also those that the store has folded already.
     width = width_for(start - DAY_OFFSET_MS, end - DAY_OFFSET_MS, points)
-    return WindowsOut(
+    told = WindowsOut(
         subject=subject,
         quantity=quantity,
         name=Names(ja=word.names["ja"], en=word.names["en"]),
@@ -68,10 +74,31 @@ def windows(
         width_ms=width,
         windows=[
             (w.start_ms, w.count, w.minimum, w.mean, w.maximum, w.last)
-            for w in centre.store.windows(series, start, end, width, DAY_OFFSET_MS)
+            for from_ms, to_ms in within(spans, start, end, width, DAY_OFFSET_MS)
+            for w in centre.store.windows(series, from_ms, to_ms, width, DAY_OFFSET_MS)
         ],
         limits=limits,
     )
+    account.note(site, sight.classes_of(subject, quantity), (start, end))
+    return told
+
+
+def within(spans: Iterable[Span], start_ms: int, end_ms: int, width_ms: int, offset_ms: int) -> Iterable[Span]:
+    """What of `spans` lies in [start_ms, end_ms), in order.
+
+    A window that touches a time that is not to be seen is left out: it may be stored folded together with it.
+    """
+    for from_ms, to_ms in spans:
+        first = _floor(start_ms, width_ms, offset_ms)
+        first = start_ms if from_ms <= first else -_floor(-from_ms, width_ms, -offset_ms)
+        last = -_floor(-end_ms, width_ms, -offset_ms)
+        last = end_ms if to_ms >= last else _floor(to_ms, width_ms, offset_ms)
+        if first < last:
+            yield first, last
+
+
+def _floor(at_ms: int, width_ms: int, offset_ms: int) -> int:
+    return (at_ms - offset_ms) // width_ms * width_ms + offset_ms
 
 
 def width_for(start_ms: int, end_ms: int, points: int) -> int:

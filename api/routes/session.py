@@ -9,6 +9,7 @@ from api.centre import CentreNow
 from api.sessions import SignedIn
 from api.shapes import Health, Join, Language, Names, PersonOut, SessionOut, SignIn, SiteRole
 from collectors.registry import people, sites
+from collectors.registry.viewer import classes_on
 
 router = APIRouter(tags=["session"])
 
@@ -51,14 +52,22 @@ def sign_out(request: Request, response: Response, centre: CentreNow) -> None:
 
 @router.get("/session")
 def session(viewer: SignedIn, centre: CentreNow) -> SessionOut:
-    """Who is signed in, and the farms they may see. An administrator without a role on a farm is `admin` there."""
+    """Who is signed in, and the farms of which they may see something.
+
+    An administrator without a role on a farm is `admin` there, and sees what is technical.
+    """
     with centre.registry.read() as rows:
         person = people.get_person(rows, viewer, viewer.id)
         farms = sites.list_sites(rows, viewer)
     return SessionOut(
         person=PersonOut(id=viewer.id, name=viewer.name, language=person.language if person else "ja"),
         sites=[
-            SiteRole(id=f.id, name=Names(ja=f.name_ja, en=f.name_en), role=viewer.roles.get(f.id, "admin"))
+            SiteRole(
+                id=f.id,
+                name=Names(ja=f.name_ja, en=f.name_en),
+                role=viewer.roles.get(f.id, "admin"),
+                classes=sorted(classes_on(viewer, f.id)),
+            )
             for f in farms
         ],
         demo=centre.demo,

@@ -23,7 +23,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-SCHEMA_REVISION: Final = "0005"
+from collectors.registry.rights_version import WritingSession, number_changes
+
+SCHEMA_REVISION: Final = "0006"
 """The newest of `migrations/versions`, known without importing Alembic; a test holds the two equal."""
 
 BUSY_TIMEOUT_S: Final = 10
@@ -67,8 +69,9 @@ class Registry:
         if self._write_lock:
             self._write_lock.acquire()
         try:
-            with _translated(), Session(self._writing, expire_on_commit=False) as session, session.begin():
+            with _translated(), WritingSession(self._writing, expire_on_commit=False) as session, session.begin():
                 yield session
+                number_changes(session)
         finally:
             if self._write_lock:
                 self._write_lock.release()

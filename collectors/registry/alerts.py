@@ -1,6 +1,7 @@
 """Reading the alert book: open alerts, past ones, the events of one, and events since the last that somebody saw.
 
-Only `analytics.alert_book` writes these tables. Alerts of farms that a viewer may not see do not exist for them.
+Only `analytics.alert_book` writes these tables. Alerts of farms that do not show
+a viewer their alerts do not exist for them.
 """
 
 from __future__ import annotations
@@ -66,5 +67,5 @@ def last_event_id(session: Session, viewer: Viewer) -> int:
 
 
 def _seen(column: Any, viewer: Viewer) -> ColumnElement[bool]:
-    sites = visible_sites(viewer)
+    sites = visible_sites(viewer, "alerts")
     return true() if sites is None else column.in_(sorted(sites))

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from collectors.registry.schema import DeadLetter, DeadLetterDay, Gateway, Source
-from collectors.registry.viewer import Viewer, require_service, visible_sites
+from collectors.registry.viewer import Viewer, home_sites, require_service
 
 MAX_RECORD_CHARS: Final = 2000
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
@@ -197,10 +197,11 @@ def _seen(viewer: Viewer) -> Any:
 
 
 def _may_see(sender: Any, viewer: Viewer) -> Any:
-    sites = visible_sites(viewer)
+    sites = home_sites(viewer)
     if sites is None:
         return true()
-    # What a sender that no farm knows has sent is seen by services and the administrator only.
+    # A letter holds what was measured, of any class: the farm's own people see it, nobody else. What a sender that no
+    # farm knows has sent is seen by parts of Makiba only.
     return or_(
         sender.in_(select(Gateway.id).where(Gateway.site_id.in_(sorted(sites)))),
         sender.in_(select(Source.id).where(Source.site_id.in_(sorted(sites)))),

@@ -84,7 +84,7 @@ def apply_devices(session: Session, viewer: Viewer, site: str, specs: Sequence[L
 
 def list_devices(session: Session, viewer: Viewer, site: str | None = None) -> Sequence[LoraDevice]:
     """The devices of `site`, or of every farm that `viewer` may see."""
-    sites = visible_sites(viewer)
+    sites = visible_sites(viewer, "technical")
     seen: Any = true() if sites is None else LoraDevice.site_id.in_(sorted(sites))
     query = select(LoraDevice).where(seen)
     if site is not None:

@@ -7,16 +7,38 @@ moment nobody is signed in yet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast, get_args
 
 from sqlalchemy import CursorResult, delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from collectors.registry import audit, consent
 from collectors.registry.schema import Invitation, PersonRow, RoleRow, Site, WebSession
-from collectors.registry.viewer import NotAllowed, Person, Role, Viewer, require_service, spell, visible_sites
+from collectors.registry.viewer import (
+    NotAllowed,
+    Person,
+    Role,
+    Service,
+    Viewer,
+    home_sites,
+    may_do,
+    require_service,
+    spell,
+)
 
 ROLES: tuple[Role, ...] = get_args(Role)
+_PER_QUERY: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who is signed in with a cookie. Until `until_ms` nothing of their rights begins or ends by itself."""
+
+    person: Person
+    session: WebSession
+    until_ms: int
 
 
 class LoginTaken(ValueError):
@@ -64,9 +86,9 @@ def person_by_login(session: Session, viewer: Viewer, login: str) -> PersonRow |
 
 
 def get_person(session: Session, viewer: Viewer, person_id: int) -> PersonRow | None:
-    """The person, when `viewer` is a part of Makiba, its administrator, that person, or shares a farm with them."""
+    """The person, for a part of Makiba, the administrator, that person, and who is at home on a farm of theirs."""
     row = session.get(PersonRow, person_id)
-    sites = visible_sites(viewer)
+    sites = _own_farms(viewer)
     if row is None or sites is None or (isinstance(viewer, Person) and viewer.id == person_id):
         return row
     shared = select(RoleRow.site_id).where(RoleRow.person_id == person_id, RoleRow.site_id.in_(sorted(sites)))
@@ -107,45 +129,70 @@ def _require_self(viewer: Viewer, person_id: int) -> None:
 # -------------------------------------------------------------------------------------------------------- roles
 
 
-def viewer_of(session: Session, viewer: Viewer, person_id: int) -> Person | None:
-    """The person as a viewer, with their roles; None when there is none or they are disabled."""
+def viewer_of(session: Session, viewer: Viewer, person_id: int, now_ms: int) -> Person | None:
+    """The person as a viewer, with their roles and what is granted them; None: there is none, or disabled."""
+    row = session.get(PersonRow, person_id, populate_existing=True)
+    made = _viewers(session, viewer, [row] if row else [], now_ms).get(person_id)
+    return made[0] if made else None
+
+
+def _viewers(
+    session: Session, viewer: Viewer, rows: Iterable[PersonRow], now_ms: int
+) -> dict[int, tuple[Person, int]]:
+    """Each person as a viewer, and until when nothing of it changes by itself; disabled ones are left out."""
     require_service(viewer)
-    row = session.get(PersonRow, person_id)
-    if row is None or row.disabled_ms is not None:
-        return None
-    roles = session.execute(select(RoleRow.site_id, RoleRow.role).where(RoleRow.person_id == person_id))
-    return Person(
-        id=row.id,
-        name=row.name,
-        # A role that this version does not know gives no rights.
-        roles={site: role for site, role in roles if role in ROLES},
-        is_admin=row.is_admin,
-    )
+    persons = {row.id: row for row in rows if row.disabled_ms is None}
+    roles: dict[int, dict[str, Role]] = {number: {} for number in persons}
+    numbers = sorted(persons)
+    for start in range(0, len(numbers), _PER_QUERY):
+        query = select(RoleRow.person_id, RoleRow.site_id, RoleRow.role)
+        for number, site, role in session.execute(
+            query.where(RoleRow.person_id.in_(numbers[start : start + _PER_QUERY]))
+        ):
+            if role in ROLES:  # one that this version does not know gives no rights
+                roles[number][site] = role
+    granted = consent.granted(session, viewer, roles, now_ms)
+    return {
+        number: (
+            Person(number, row.name, roles[number], row.is_admin, granted[number].classes),
+            granted[number].until_ms,
+        )
+        for number, row in persons.items()
+    }
 
 
-def grant_role(session: Session, viewer: Viewer, person_id: int, site: str, role: Role) -> None:
-    """Makes a person `role` on `site`, in place of what they were there."""
-    _require_owner(viewer, site)
+def grant_role(session: Session, viewer: Viewer, person_id: int, site: str, role: Role, now_ms: int) -> None:
+    """Makes a person `role` on `site`, in place of what they were there.
+
+    The owner's right; the administrator may name the first owner of a farm that has none.
+    """
+    if not (role == "owner" and _may_name_owner(session, viewer, site)):
+        _require_owner(viewer, site)
     if role not in ROLES:
         raise ValueError(f"role {role!r} is none of {', '.join(ROLES)}")
     if session.get(PersonRow, person_id) is None or session.get(Site, site) is None:
         raise LookupError(f"no person {person_id} or no site {site}")
+    known = session.get(RoleRow, (person_id, site))
+    if known is not None and known.role == role:
+        return
     session.merge(RoleRow(person_id=person_id, site_id=site, role=role))
+    audit.note_change(session, viewer, site, "role.granted", now_ms, person=person_id, role=role)
     session.flush()
 
 
-def revoke_role(session: Session, viewer: Viewer, person_id: int, site: str) -> None:
+def revoke_role(session: Session, viewer: Viewer, person_id: int, site: str, now_ms: int) -> None:
     """A person is nothing on `site` any more."""
     _require_owner(viewer, site)
     session.execute(delete(RoleRow).where(RoleRow.person_id == person_id, RoleRow.site_id == site))
+    audit.note_change(session, viewer, site, "role.revoked", now_ms, person=person_id)
 
 
 def list_roles(
     session: Session, viewer: Viewer, *, person_id: int | None = None, site: str | None = None
 ) -> Sequence[RoleRow]:
-    """Who is what where, on the farms that `viewer` may see."""
+    """Who is what where, on the farms whose own people `viewer` belongs to; the administrator sees all."""
     query = select(RoleRow)
-    sites = visible_sites(viewer)
+    sites = _own_farms(viewer)
     if sites is not None:
         query = query.where(RoleRow.site_id.in_(sorted(sites)))
     if person_id is not None:
@@ -155,13 +202,21 @@ def list_roles(
     return session.scalars(query.order_by(RoleRow.site_id, RoleRow.person_id)).all()
 
 
+def _own_farms(viewer: Viewer) -> frozenset[str] | None:
+    return None if isinstance(viewer, Person) and viewer.is_admin else home_sites(viewer)
+
+
+def _may_name_owner(session: Session, viewer: Viewer, site: str) -> bool:
+    """An administrator who could name more would give themselves every farm."""
+    if isinstance(viewer, Service) or not viewer.is_admin:
+        return False
+    owners = select(RoleRow.person_id).where(RoleRow.site_id == site, RoleRow.role == "owner")
+    return session.scalar(owners.limit(1)) is None
+
+
 def _require_owner(viewer: Viewer, site: str) -> None:
-    if isinstance(viewer, Person) and viewer.roles.get(site) == "owner":
-        return
-    try:
-        require_service(viewer)
-    except NotAllowed:
-        raise NotAllowed(f"{spell(viewer)} is not the owner of {site}") from None
+    if not may_do(viewer, site, "grant roles"):
+        raise NotAllowed(f"{spell(viewer)} is not the owner of {site}")
 
 
 # ------------------------------------------------------------------------------------- invitations and sessions
@@ -233,8 +288,28 @@ def create_session(
 
 def session_viewer(session: Session, viewer: Viewer, token_hash: str, now_ms: int) -> Person | None:
     """Who is signed in with this cookie; None when nobody is (any more)."""
-    row = get_session(session, viewer, token_hash, now_ms)
-    return viewer_of(session, viewer, row.person_id) if row else None
+    signed = signed_in(session, viewer, [token_hash], now_ms).get(token_hash)
+    return signed.person if signed else None
+
+
+def signed_in(session: Session, viewer: Viewer, token_hashes: Iterable[str], now_ms: int) -> Mapping[str, SignedIn]:
+    """Who is signed in with each of these cookies; those with which nobody is (any more) are not in it."""
+    require_service(viewer)
+    hashes = sorted(token_hashes)
+    found: dict[str, tuple[WebSession, PersonRow]] = {}
+    for start in range(0, len(hashes), _PER_QUERY):
+        query = (
+            select(WebSession, PersonRow)
+            .join(PersonRow, PersonRow.id == WebSession.person_id)
+            .where(WebSession.token_hash.in_(hashes[start : start + _PER_QUERY]), WebSession.expires_ms > now_ms)
+        )
+        found.update({web.token_hash: (web, row) for web, row in session.execute(query)})
+    made = _viewers(session, viewer, {row.id: row for _, row in found.values()}.values(), now_ms)
+    return {
+        token: SignedIn(made[row.id][0], web, min(web.expires_ms, made[row.id][1]))
+        for token, (web, row) in found.items()
+        if row.id in made
+    }
 
 
 def get_session(session: Session, viewer: Viewer, token_hash: str, now_ms: int) -> WebSession | None:

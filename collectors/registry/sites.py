@@ -1,8 +1,10 @@
 """Farms and what stands on them: gateways, devices, places, and which subject stands where, since when.
 
-Rows that a viewer may not see do not exist for them. What is written here comes from two sides: the site file
-(`apply_site`: farm, places, placements, the farm's own numbers) and the gateways themselves (`record_status`,
-`record_reported`: what they say over MQTT). Both may be written again and again without changing anything.
+Rows that a viewer may not see do not exist for them: gateways and devices are technical; places and what stands
+in them are for the farm's own people (`sight` says what of it others see). What is written here comes from two
+sides: the site file (`apply_site`: farm, places, placements, the farm's own numbers) and the gateways themselves
+(`record_status`, `record_reported`: what they say over MQTT). Both may be written again and again without changing
+anything.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from collectors.registry import lora, sources, weather
 from collectors.registry.schema import Device, Gateway, Place, Placement, Site
-from collectors.registry.viewer import Service, Viewer, require_service, visible_sites
+from collectors.registry.viewer import Service, Viewer, home_sites, require_service, visible_sites
+from makiba.data_class import DataClass
 from makiba.wire import GatewayStatus
 
 _STATUS_PAST_MS = 30 * 86_400_000
@@ -97,9 +100,9 @@ def list_sites(session: Session, viewer: Viewer) -> Sequence[Site]:
     return session.scalars(select(Site).where(_seen(Site.id, viewer)).order_by(Site.id)).all()
 
 
-def get_site(session: Session, viewer: Viewer, site: str) -> Site | None:
-    """The farm, or None when there is none for `viewer`."""
-    return session.scalar(select(Site).where(Site.id == site, _seen(Site.id, viewer)))
+def get_site(session: Session, viewer: Viewer, site: str, data_class: DataClass | None = None) -> Site | None:
+    """The farm, or None when `viewer` may see nothing of it, or nothing of `data_class`."""
+    return session.scalar(select(Site).where(Site.id == site, _seen(Site.id, viewer, data_class)))
 
 
 def site_of_gateway(session: Session, viewer: Viewer, gateway: str) -> str | None:
@@ -110,18 +113,18 @@ def site_of_gateway(session: Session, viewer: Viewer, gateway: str) -> str | Non
 
 def get_gateway(session: Session, viewer: Viewer, gateway: str) -> Gateway | None:
     """The gateway, revoked or not."""
-    return session.scalar(select(Gateway).where(Gateway.id == gateway, _seen(Gateway.site_id, viewer)))
+    return session.scalar(select(Gateway).where(Gateway.id == gateway, _seen(Gateway.site_id, viewer, "technical")))
 
 
 def list_gateways(session: Session, viewer: Viewer, site: str | None = None) -> Sequence[Gateway]:
     """The gateways of `site`, or of every farm that `viewer` may see, by id."""
-    query = select(Gateway).where(_seen(Gateway.site_id, viewer), _of(Gateway.site_id, site))
+    query = select(Gateway).where(_seen(Gateway.site_id, viewer, "technical"), _of(Gateway.site_id, site))
     return session.scalars(query.order_by(Gateway.id)).all()
 
 
 def list_places(session: Session, viewer: Viewer, site: str) -> Sequence[Place]:
     """The places of `site` in the order of its file."""
-    query = select(Place).where(Place.site_id == site, _seen(Place.site_id, viewer))
+    query = select(Place).where(Place.site_id == site, _home(Place.site_id, viewer))
     return session.scalars(query.order_by(Place.position, Place.id)).all()
 
 
@@ -131,18 +134,23 @@ def list_placements(session: Session, viewer: Viewer, site: str, at_ms: int | No
         when: ColumnElement[bool] = Placement.to_ms.is_(None)
     else:
         when = (Placement.from_ms <= at_ms) & or_(Placement.to_ms.is_(None), Placement.to_ms > at_ms)
-    query = select(Placement).where(Placement.site_id == site, _seen(Placement.site_id, viewer), when)
+    query = select(Placement).where(Placement.site_id == site, _home(Placement.site_id, viewer), when)
     return session.scalars(query.order_by(Placement.id)).all()
 
 
 def list_devices(session: Session, viewer: Viewer, site: str) -> Sequence[Device]:
     """The devices of `site` as its gateways last reported them, by name."""
-    query = select(Device).where(Device.site_id == site, _seen(Device.site_id, viewer))
+    query = select(Device).where(Device.site_id == site, _seen(Device.site_id, viewer, "technical"))
     return session.scalars(query.order_by(Device.name)).all()
 
 
-def _seen(column: Any, viewer: Viewer) -> ColumnElement[bool]:
-    sites = visible_sites(viewer)
+def _seen(column: Any, viewer: Viewer, data_class: DataClass | None = None) -> ColumnElement[bool]:
+    sites = visible_sites(viewer, data_class)
+    return true() if sites is None else column.in_(sorted(sites))
+
+
+def _home(column: Any, viewer: Viewer) -> ColumnElement[bool]:
+    sites = home_sites(viewer)
     return true() if sites is None else column.in_(sorted(sites))
 
 

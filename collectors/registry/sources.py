@@ -97,7 +97,7 @@ def by_token(session: Session, viewer: Viewer, token: str) -> Source | None:
 def list_sources(session: Session, viewer: Viewer, site: str | None = None) -> Sequence[Source]:
     """The sources of `site`, or of every farm that `viewer` may see, by id."""
     query = select(Source)
-    sites = visible_sites(viewer)
+    sites = visible_sites(viewer, "technical")
     if sites is not None:
         query = query.where(Source.site_id.in_(sorted(sites)))
     if site is not None:

@@ -53,7 +53,7 @@ def remove_server(session: Session, viewer: Viewer, name: str) -> bool:
 def assignments(session: Session, viewer: Viewer) -> Mapping[str, str]:
     """The server of each farm that is not on the store of the settings."""
     rows = session.execute(select(SiteStore.site_id, SiteStore.server))
-    sites = visible_sites(viewer)
+    sites = visible_sites(viewer, "technical")
     return {site: server for site, server in rows if sites is None or site in sites}
 
 

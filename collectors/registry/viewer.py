@@ -1,17 +1,69 @@
-"""Who is looking. Every query of the registry takes a viewer, so that one without rights cannot be written.
+"""Who is looking, and what they may see and do. Every query of the registry takes a viewer.
 
-A `Service` is a named part of Makiba and sees every farm; a `Person` sees the farms on which they have a role.
-Rows that a viewer may not see do not exist for them: a query answers as if there were none.
+A `Service` is a named part of Makiba and sees every farm. A `Person` sees
+
+- all of a farm on which they are an insider (owner, family, worker);
+- of any other farm the data classes that the farm has granted them (`Person.grants`, made of its consents);
+- as administrator also every farm's names, people and what is technical, and no more.
+
+Rows that a viewer may not see do not exist for them: a query answers as if there were none. What somebody may do is
+the table `MAY`. DESIGN.md says what this guarantees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
+
+from makiba.data_class import EVERYTHING, DataClass
 
 ServiceName = Literal["collector", "analytics", "api", "console"]
 Role = Literal["owner", "family", "worker", "vet", "coop", "town", "technician"]
+Action = Literal[
+    "acknowledge", "comment", "enter events", "edit animals", "edit placements", "change rules", "invite",
+    "grant roles", "see audit", "consent", "export all", "delete farm", "manage gateways",
+]  # fmt: skip
+
+INSIDERS: Final[frozenset[Role]] = frozenset({"owner", "family", "worker"})
+OUTSIDERS: Final[frozenset[Role]] = frozenset({"vet", "coop", "town", "technician"})
+
+_FAMILY: Final[frozenset[Role]] = frozenset({"owner", "family"})
+_OWNER: Final[frozenset[Role]] = frozenset({"owner"})
+
+MAY: Final[Mapping[Action, frozenset[Role]]] = {
+    "acknowledge": INSIDERS,
+    "comment": INSIDERS | {"vet", "technician"},
+    "enter events": INSIDERS | {"vet"},
+    "edit animals": _FAMILY,
+    "edit placements": _FAMILY | {"technician"},
+    "change rules": _FAMILY,
+    "invite": _OWNER,
+    "grant roles": _OWNER,
+    "see audit": _FAMILY,
+    "consent": _OWNER,
+    "export all": _OWNER,
+    "delete farm": _OWNER,
+    "manage gateways": _OWNER,
+}
+"""Which roles may do what on their farm. An outsider needs the data class as well (`NEEDS`)."""
+
+NEEDS: Final[Mapping[Action, DataClass]] = {
+    "acknowledge": "alerts",
+    "comment": "alerts",
+    "enter events": "herd",
+    "edit placements": "technical",
+}
+
+ROLE_NAMES: Final[Mapping[Role, Mapping[str, str]]] = {
+    "owner": {"ja": "経営主", "en": "owner"},
+    "family": {"ja": "家族", "en": "family"},
+    "worker": {"ja": "従業員", "en": "worker"},
+    "vet": {"ja": "獣医師", "en": "veterinarian"},
+    "coop": {"ja": "農協", "en": "co-op"},
+    "town": {"ja": "町", "en": "town"},
+    "technician": {"ja": "技術者", "en": "technician"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,32 +75,70 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who signed in: `roles` maps each farm they may see to what they are there."""
+    """Somebody who signed in: `roles` maps each farm they have to do with to what they are there.
+
+    `grants`: what farms show them by consent, as it was when this viewer was made.
+    """
 
     id: int
     name: str
     roles: Mapping[str, Role] = field(hash=False)
     is_admin: bool = False
+    grants: Mapping[str, frozenset[DataClass]] = field(default_factory=dict, hash=False)
 
 
 Viewer = Service | Person
 
 
-def visible_sites(viewer: Viewer) -> frozenset[str] | None:
-    """The farms that `viewer` may see; None means all."""
-    if isinstance(viewer, Service) or viewer.is_admin:
+def is_insider(viewer: Viewer, site: str) -> bool:
+    """Whether `viewer` is one of the farm's own people, or a part of Makiba."""
+    return isinstance(viewer, Service) or viewer.roles.get(site) in INSIDERS
+
+
+def classes_on(viewer: Viewer, site: str) -> frozenset[DataClass]:
+    """The data classes of `site` that `viewer` may see."""
+    if isinstance(viewer, Service) or is_insider(viewer, site):
+        return EVERYTHING
+    granted = viewer.grants.get(site, frozenset())
+    return granted | {"technical"} if viewer.is_admin else granted
+
+
+def may_see(viewer: Viewer, site: str, data_class: DataClass | None = None) -> bool:
+    """Whether `site`, or its data of `data_class`, exists for `viewer`."""
+    classes = classes_on(viewer, site)
+    return bool(classes) if data_class is None else data_class in classes
+
+
+def visible_sites(viewer: Viewer, data_class: DataClass | None = None) -> frozenset[str] | None:
+    """The farms that `viewer` may see, or whose data of `data_class`; None means all."""
+    if isinstance(viewer, Service) or (viewer.is_admin and data_class in (None, "technical")):
         return None
-    return frozenset(viewer.roles)
+    return frozenset(s for s in {*viewer.roles, *viewer.grants} if may_see(viewer, s, data_class))
 
 
-def may_see(viewer: Viewer, site: str) -> bool:
-    """Whether `site` exists for `viewer`."""
-    sites = visible_sites(viewer)
-    return sites is None or site in sites
+def home_sites(viewer: Viewer) -> frozenset[str] | None:
+    """The farms whose own people `viewer` belongs to; None means all."""
+    if isinstance(viewer, Service):
+        return None
+    return frozenset(s for s, role in viewer.roles.items() if role in INSIDERS)
+
+
+def may_do(viewer: Viewer, site: str, action: Action) -> bool:
+    """Whether `viewer` may do this on `site`."""
+    if isinstance(viewer, Service):
+        return True
+    needs = NEEDS.get(action)
+    return viewer.roles.get(site) in MAY[action] and (needs is None or may_see(viewer, site, needs))
 
 
 class NotAllowed(PermissionError):
-    """A person asked for what only a part of Makiba, or its administrator, may do."""
+    """A person asked for what is there for them to see, and for others to do."""
+
+
+def require(viewer: Viewer, site: str, action: Action) -> None:
+    """Raises `NotAllowed` unless `viewer` may do this on `site`."""
+    if not may_do(viewer, site, action):
+        raise NotAllowed(f"{spell(viewer)} may not {action} on {site}")
 
 
 def require_service(viewer: Viewer) -> None:

@@ -82,7 +82,7 @@ def apply_site_weather(session: Session, viewer: Viewer, site: str, spec: Weathe
 def list_site_weather(session: Session, viewer: Viewer, site: str | None = None) -> Sequence[SiteWeather]:
     """The areas and stations of `site`, or of every farm that `viewer` may see."""
     query = select(SiteWeather)
-    sites = visible_sites(viewer)
+    sites = visible_sites(viewer, "weather")
     if sites is not None:
         query = query.where(SiteWeather.site_id.in_(sorted(sites)))
     if site is not None:
@@ -116,7 +116,7 @@ def newest_forecast(
 
     Ascending by the time it holds for. Empty when the farm looks at no area, or `viewer` may not see it.
     """
-    if not may_see(viewer, site):
+    if not may_see(viewer, site, "weather"):
         return []
     where = session.get(SiteWeather, site)
     if where is None:
@@ -168,7 +168,7 @@ def site_warnings(
 
     Those of its municipality, or of its forecast area when it names no municipality.
     """
-    where = session.get(SiteWeather, site) if may_see(viewer, site) else None
+    where = session.get(SiteWeather, site) if may_see(viewer, site, "weather") else None
     if where is None:
         return []
     query = select(WeatherWarning).where(WeatherWarning.area == (where.municipality or where.area))

@@ -20,7 +20,8 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.passwords import Passwords
 from api.server import listen
-from collectors.registry import Registry, open_registry, people
+from api.sessions import digest
+from collectors.registry import Registry, consent, open_registry, people
 from collectors.registry.sites import (
     DeviceSpec,
     PlacementSpec,
@@ -31,6 +32,7 @@ from collectors.registry.sites import (
 )
 from collectors.registry.viewer import Role, Service
 from collectors.store import Store, open_store
+from makiba.data_class import DataClass
 from makiba.reading import Reading, Series
 from makiba.settings import Settings
 from tests.parts import wait_until
@@ -79,16 +81,20 @@ def _two_farms() -> bytes:
     """The file of a registry that knows the two farms; made once, since every test begins with it."""
     with tempfile.TemporaryDirectory() as folder:
         registry = open_registry(f"sqlite:{folder}/registry.db", migrate=True)
-        devices = [
-            DeviceSpec("barn-1-climate", "barn", "xy-md02", 30.0, ("barn-1-climate",)),
-            DeviceSpec("pt100", "tank-room", "pt100-4ch", 10.0, ("pt100.ch1", "pt100.ch2")),
-        ]
-        with registry.write() as session:
-            apply_site(session, CONSOLE, farm(SITE, "gw-a"), now_ms() - 86_400_000)
-            apply_site(session, CONSOLE, farm(OTHER, "gw-b"), now_ms() - 86_400_000)
-            record_reported(session, CONSOLE, "gw-a", devices)
+        _make_two_farms(registry)
         registry.close()  # the last connection takes the journal into the file
         return Path(folder, "registry.db").read_bytes()
+
+
+def _make_two_farms(registry: Registry) -> None:
+    devices = [
+        DeviceSpec("barn-1-climate", "barn", "xy-md02", 30.0, ("barn-1-climate",)),
+        DeviceSpec("pt100", "tank-room", "pt100-4ch", 10.0, ("pt100.ch1", "pt100.ch2")),
+    ]
+    with registry.write() as session:
+        apply_site(session, CONSOLE, farm(SITE, "gw-a"), now_ms() - 86_400_000)
+        apply_site(session, CONSOLE, farm(OTHER, "gw-b"), now_ms() - 86_400_000)
+        record_reported(session, CONSOLE, "gw-a", devices)
 
 
 @cache
@@ -102,11 +108,19 @@ class Centre:
 
     folder: Path
     clock: Clock = field(default_factory=Clock)
+    registry_url: str = ""
+    """An empty PostgreSQL database; without it the registry is a file."""
+
+    running: FastAPI | None = None
+    """The application while it is served."""
 
     def __post_init__(self) -> None:
-        self.settings = Settings(home=self.folder)
-        (self.folder / "registry.db").write_bytes(_two_farms())
+        self.settings = Settings(home=self.folder, registry=self.registry_url)
+        if not self.registry_url:
+            (self.folder / "registry.db").write_bytes(_two_farms())
         self.registry: Registry = open_registry(self.settings.registry_url, migrate=True)
+        if self.registry_url:
+            _make_two_farms(self.registry)
         self.store: Store = open_store(self.settings.store_url)
 
     def person(self, login: str = "hanako", *, password: str | None = PASSWORD, admin: bool = False,
@@ -119,8 +133,26 @@ class Centre:
                 password_hash=password_hash, is_admin=admin,
             )  # fmt: skip
             for site, role in roles.items():
-                people.grant_role(session, CONSOLE, row.id, site.replace("_", "-"), role)
+                people.grant_role(session, CONSOLE, row.id, site.replace("_", "-"), role, self.clock())
             return row.id
+
+    def consent(self, site: str, *classes: DataClass, role: Role | None = None, person: int | None = None) -> str:
+        """The farm shows `classes` to `role` or `person`; the consent's id."""
+        with self.registry.write() as session:
+            return consent.give(
+                session, CONSOLE, site, classes=classes, now_ms=self.clock(), role=role, person_id=person
+            ).id
+
+    def cookie(self, person: int, *, for_ms: int = 3_600_000) -> str:
+        """A new session of a person, ending in `for_ms`; its cookie."""
+        token = f"token-of-{person}-{for_ms}-{time.monotonic_ns()}"
+        now = self.clock()
+        with self.registry.write() as session:
+            people.create_session(
+                session, CONSOLE, token_hash=digest(token), person_id=person, now_ms=min(now, now + for_ms),
+                expires_ms=now + for_ms,
+            )  # fmt: skip
+        return token
 
     def write(self, name: str, value: float | str, time_ms: int | None = None) -> Reading:
         """Stores one reading of the series `name`."""
@@ -135,7 +167,8 @@ class Centre:
     def serving(self) -> Iterator[httpx.Client]:
         """The application served on a free port, and a browser that nobody signed in with."""
         sock = listen("127.0.0.1", 0)
-        config = uvicorn.Config(self.app(), log_config=None, lifespan="on", timeout_graceful_shutdown=1, ws="none")
+        self.running = self.app()
+        config = uvicorn.Config(self.running, log_config=None, lifespan="on", timeout_graceful_shutdown=1, ws="none")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="serving")
         thread.start()

@@ -1,117 +1,392 @@
-"""A farm's data is the farm's: on every route, another farm's answers like one that does not exist.
+"""A farm's data is the farm's: every role on every route, on its own farm, a consenting one and another's.
 
-The routes are read from the OpenAPI document, so that a new one is in the test before anybody thinks of it.
+The routes are read from the OpenAPI document: a new one fails `test_every_route_has_its_cells` until somebody has
+said who may use it. On SQLite and, where it is there, a real PostgreSQL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import secrets
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, select
 
 from analytics import alert_book
 from analytics.decision import Decision
-from api.app import PREFIX, create_app
-from collectors.registry.viewer import Service
+from api.app import create_app
+from api.centre import PREFIX
+from api.routes.audit import WHAT
+from api.sessions import COOKIE
+from collectors.registry.schema import AuditRow
+from collectors.registry.sites import apply_site
+from collectors.registry.viewer import OUTSIDERS, Role, Service
+from makiba.data_class import DATA_CLASSES, EVERYTHING, DataClass
 from makiba.settings import Settings
-from tests.service.serving import OTHER, SITE, WRITE, Centre, sign_in
+from tests.service.postgres_parts import Postgres, why_not
+from tests.service.serving import CONSOLE, OTHER, SITE, WRITE, Centre, farm
 
 PATHS: dict[str, dict[str, Any]] = create_app(Settings()).openapi()["paths"]
-OPEN = {("get", f"{PREFIX}/health"), ("post", f"{PREFIX}/session"), ("post", f"{PREFIX}/session/join"),
-        ("delete", f"{PREFIX}/session")}  # fmt: skip
+ROUTES = sorted((method, path.removeprefix(PREFIX)) for path, methods in PATHS.items() for method in methods)
+Route = tuple[str, str]
+
+CONSENTING = "shikaoi-003"
+INSIDERS: tuple[Role, ...] = ("owner", "family", "worker")
+ROLES = (*INSIDERS, *sorted(OUTSIDERS), "admin")
+SECRET = 6.640625
+"""The newest milk temperature of `OTHER`: it may stand in nobody's answer."""
+
+OPEN: Mapping[Route, int] = {
+    ("get", "/health"): 200,
+    ("post", "/session"): 401,
+    ("post", "/session/join"): 401,
+    ("delete", "/session"): 204,
+}
 """What answers without a session."""
 
-ROUTES = sorted((method, path) for path, methods in PATHS.items() for method in methods)
-ABOUT_A_FARM = [(m, p) for m, p in ROUTES if "{" in p]
+SIGNED_IN: Mapping[Route, int] = {
+    ("get", "/session"): 200,
+    ("put", "/session/language"): 204,
+    ("get", "/stream"): 200,
+}
+"""What answers to everybody who is signed in, about no farm in particular."""
+
+
+def cells(owner: int, family: int, worker: int, guest: int, admin: int) -> Mapping[str, int]:
+    """A route's answers about a farm: to its own people, to who is shown everything, to the administrator."""
+    return {"owner": owner, "family": family, "worker": worker, **dict.fromkeys(OUTSIDERS, guest), "admin": admin}
+
+
+ABOUT_A_FARM: Mapping[Route, Mapping[str, int]] = {
+    ("get", "/sites/{site}/places"): cells(200, 200, 200, guest=200, admin=200),
+    ("get", "/sites/{site}/series/{subject}/{quantity}/windows"): cells(200, 200, 200, guest=200, admin=404),
+    ("get", "/sites/{site}/alerts"): cells(200, 200, 200, guest=200, admin=404),
+    ("get", "/alerts/{alert_id}"): cells(200, 200, 200, guest=200, admin=404),
+    ("post", "/alerts/{alert_id}/acknowledge"): cells(200, 200, 200, guest=403, admin=404),
+    ("get", "/sites/{site}/consents"): cells(200, 200, 403, guest=404, admin=404),
+    ("post", "/sites/{site}/consents"): cells(201, 403, 403, guest=404, admin=404),
+    ("delete", "/sites/{site}/consents/{consent_id}"): cells(204, 403, 403, guest=404, admin=404),
+    ("get", "/sites/{site}/audit"): cells(200, 200, 403, guest=404, admin=404),
+}
+
+BY_CLASS: Mapping[Route, frozenset[DataClass]] = {
+    ("get", "/sites/{site}/places"): EVERYTHING,
+    ("get", "/sites/{site}/series/{subject}/{quantity}/windows"): frozenset({"tank"}),
+    ("get", "/sites/{site}/alerts"): frozenset({"alerts"}),
+    ("get", "/alerts/{alert_id}"): frozenset({"alerts"}),
+}
+"""With which single class shown a route answers; every other answers 404 to a guest (`acknowledge`: 403 or 404)."""
+
+
+def test_every_route_has_its_cells() -> None:
+    assert {*OPEN, *SIGNED_IN, *ABOUT_A_FARM} == set(ROUTES)
 
 
 @dataclass
 class Town:
-    """A service on two farms, each with an alert; hanako is on `SITE`, taro on `OTHER`."""
+    """A service on three farms with people of every role: on `SITE` and `CONSENTING`, and nothing on `OTHER`."""
 
+    centre: Centre
     browser: httpx.Client
-    own_alert: str
-    other_alert: str
+    people: dict[str, int] = field(default_factory=dict)
+    cookies: dict[str, str] = field(default_factory=dict)
+    alerts: dict[str, str] = field(default_factory=dict)
+    consents: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, route: Route, site: str, cookie: str | None, **given: str) -> httpx.Response:
+        """The answer about `site`; of a stream its beginning."""
+        method, path = route
+        ids = {
+            "site": site, "subject": "tank-1", "quantity": "milk_temperature",
+            "alert_id": self.alerts.get(site, "0" * 32), "consent_id": self.consents.get(site, "x" * 22),
+        } | given  # fmt: skip
+        body = {
+            "/session": {"login": "nobody", "password": "x"},
+            "/session/join": {"code": secrets.token_urlsafe(20)},
+            "/session/language": {"language": "ja"},
+            "/sites/{site}/consents": {"role": "town", "classes": ["weather"]},
+        }.get(path)
+        headers = WRITE | ({"Cookie": f"{COOKIE}={cookie}"} if cookie else {})
+        request = self.browser.build_request(
+            method, PREFIX + path.format(**ids), headers=headers, json=body if method in ("post", "put") else None
+        )
+        answer = self.browser.send(request, stream=True)
+        if path == "/stream" and answer.status_code == 200:
+            next(answer.iter_raw())
+            answer.close()
+            answer._content = b""
+        else:
+            answer.read()
+        return answer
 
 
 @pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    centre = Centre(Path(tmp_path_factory.mktemp("town")))
-    centre.person("hanako", shikaoi_001="owner")
-    centre.person("taro", shikaoi_002="owner")
-    centre.person("coop", admin=True)
-    alerts = {}
-    for site in (SITE, OTHER):
-        centre.write(f"{site}/tank-1/milk_temperature", 6.0)
-        with centre.registry.write() as session:
-            decision = Decision(
-                "open", site, "tank.hold", "tank-1", centre.clock(), centre.clock(), severity="critical"
-            )
-            alerts[site] = alert_book.write(session, Service("analytics"), decision, centre.clock()).alert_id
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    if reason := why_not():
+        pytest.skip(reason)
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def town(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    url = request.getfixturevalue("postgres").create("town") if request.param == "postgres" else ""
+    centre = Centre(Path(tmp_path_factory.mktemp("town")), registry_url=url)
+    with centre.registry.write() as session:
+        apply_site(session, CONSOLE, farm(CONSENTING, "gw-c"), centre.clock() - 86_400_000)
     with centre.serving() as browser:
-        yield Town(browser, alerts[SITE], alerts[OTHER])
+        town = Town(centre, browser)
+        centre.person("taro", shikaoi_002="owner")
+        for role in ROLES:
+            where: dict[str, Any] = {} if role == "admin" else {"shikaoi_001": role, "shikaoi_003": role}
+            town.people[role] = centre.person(role, password=None, admin=role == "admin", **where)
+            town.cookies[role] = centre.cookie(town.people[role])
+        for role in OUTSIDERS:
+            centre.consent(CONSENTING, *DATA_CLASSES, role=role)
+        for site, value in ((SITE, 4.0), (CONSENTING, 4.5), (OTHER, SECRET)):
+            town.consents[site] = centre.consent(site, "weather", role="town")
+            centre.write(f"{site}/tank-1/milk_temperature", value)
+            centre.write(f"{site}/barn-1-climate/air_temperature", value)
+            centre.write(f"{site}/tank-1/state", "ok")
+            with centre.registry.write() as session:
+                decision = Decision(
+                    "open", site, "tank.hold", "tank-1", centre.clock(), centre.clock(), severity="critical"
+                )
+                town.alerts[site] = alert_book.write(session, Service("analytics"), decision, centre.clock()).alert_id
+        yield town
+    centre.registry.close()
+    centre.store.close()
 
 
-def ask(town: Town, method: str, path: str, site: str, alert: str) -> httpx.Response:
-    filled = path.format(site=site, alert_id=alert, subject="tank-1", quantity="milk_temperature")
-    return town.browser.request(method, filled, headers=WRITE)
+def assert_nothing_of_another_farm(town: Town, answer: httpx.Response) -> None:
+    said = answer.text + str(answer.headers)
+    for secret in (OTHER, town.alerts[OTHER], town.consents[OTHER], "gw-b", str(SECRET), "taro"):
+        assert secret not in said
 
 
-@pytest.mark.parametrize(("method", "path"), ABOUT_A_FARM)
-def test_another_farm_answers_like_one_that_does_not_exist(town: Town, method: str, path: str) -> None:
-    sign_in(town.browser, "hanako")
-    assert ask(town, method, path, SITE, town.own_alert).status_code == 200
-    foreign = ask(town, method, path, OTHER, town.other_alert)
-    nowhere = ask(town, method, path, "shikaoi-999", "0" * 32)
-    assert (foreign.status_code, foreign.text) == (404, nowhere.text)
-    assert foreign.headers.keys() == nowhere.headers.keys()
+# ---------------------------------------------------------------------------------------------------- the matrix
 
 
-def test_nothing_was_acknowledged_over_the_border(town: Town) -> None:
-    sign_in(town.browser, "hanako")
-    assert town.browser.post(f"{PREFIX}/alerts/{town.other_alert}/acknowledge", headers=WRITE).status_code == 404
-    sign_in(town.browser, "taro")
-    assert town.browser.get(f"{PREFIX}/alerts/{town.other_alert}").json()["state"] == "open"
+@pytest.mark.parametrize("route", ABOUT_A_FARM, ids=" ".join)
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_on_its_own_farm_a_consenting_one_and_another(town: Town, role: str, route: Route) -> None:
+    cookie = town.cookies[role]
+    expected = ABOUT_A_FARM[route][role]
+    # Outside the farm a role alone shows nothing.
+    own = town.ask(route, SITE, cookie)
+    assert own.status_code == (404 if role in OUTSIDERS - {"town"} or hidden_from_town(role, route) else expected)
+    consenting = town.ask(route, CONSENTING, cookie)
+    assert consenting.status_code == expected
+    foreign = town.ask(route, OTHER, cookie)
+    nowhere = town.ask(route, "shikaoi-999", cookie)
+    if role == "admin" and route == ("get", "/sites/{site}/places"):
+        assert foreign.status_code == 200  # names and what is technical of every farm, and no value
+        assert str(SECRET) not in foreign.text
+        assert "state" in foreign.text
+    else:
+        assert (foreign.status_code, foreign.content) == (404, nowhere.content)
+        assert_nothing_of_another_farm(town, foreign)
+    for answer in (own, consenting):
+        assert_nothing_of_another_farm(town, answer)
 
 
-@pytest.mark.parametrize(("method", "path"), ABOUT_A_FARM)
-def test_an_administrator_sees_every_farm(town: Town, method: str, path: str) -> None:
-    sign_in(town.browser, "coop")
-    assert ask(town, method, path, OTHER, town.other_alert).status_code == 200
-    roles = {s["id"]: s["role"] for s in town.browser.get(f"{PREFIX}/session").json()["sites"]}
-    assert roles == {SITE: "admin", OTHER: "admin"}
+def hidden_from_town(role: str, route: Route) -> bool:
+    """`SITE` shows the town its weather, so that the farm exists for it, with no value in it."""
+    return role == "town" and route != ("get", "/sites/{site}/places")
 
 
-@pytest.mark.parametrize(("method", "path"), [r for r in ROUTES if r not in OPEN])
-def test_nobody_signed_in_sees_nothing(town: Town, method: str, path: str) -> None:
-    town.browser.cookies.clear()
-    for site, alert in ((SITE, town.own_alert), ("shikaoi-999", "0" * 32)):
-        answer = ask(town, method, path, site, alert)
-        assert answer.status_code == 401
-        assert answer.json() == {"type": "about:blank", "title": "Unauthorized", "status": 401,
-                                 "detail": "Please sign in."}  # fmt: skip
+@pytest.mark.parametrize("route", SIGNED_IN, ids=" ".join)
+@pytest.mark.parametrize("role", [r for r in ROLES if r != "admin"])
+def test_what_is_about_no_farm_tells_of_the_viewers_farms_only(town: Town, role: str, route: Route) -> None:
+    answer = town.ask(route, SITE, town.cookies[role])
+    assert answer.status_code == SIGNED_IN[route]
+    assert_nothing_of_another_farm(town, answer)
+    if route == ("get", "/session"):
+        seen = {site["id"] for site in answer.json()["sites"]}
+        assert seen == ({SITE, CONSENTING} if role in (*INSIDERS, "town") else {CONSENTING})
 
 
-@pytest.mark.parametrize(("method", "path"), [r for r in ROUTES if r[0] != "get"])
-def test_no_write_is_taken_from_a_foreign_page(town: Town, method: str, path: str) -> None:
-    filled = path.format(site=SITE, alert_id=town.own_alert, subject="tank-1", quantity="milk_temperature")
-    assert town.browser.request(method, filled).status_code == 403
+@pytest.mark.parametrize("route", [r for r in ROUTES if r not in OPEN], ids=" ".join)
+def test_without_a_session_an_expired_and_a_forged_one_nothing_is_told(town: Town, route: Route) -> None:
+    expired = town.centre.cookie(town.people["owner"], for_ms=-1)
+    real = town.cookies["owner"]
+    for cookie in (None, expired, real[:-1], real + "0", secrets.token_urlsafe(32), "%00", "'; --"):
+        for site in (SITE, CONSENTING, OTHER, "shikaoi-999"):
+            answer = town.ask(route, site, cookie)
+            assert answer.status_code == 401
+            assert answer.json() == {
+                "type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "Please sign in.",
+            }  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_every_route_says_what_it_answers(method: str, path: str) -> None:
-    route = PATHS[path][method]
-    good = [code for code in route["responses"] if code.startswith("2")]
+@pytest.mark.parametrize("route", OPEN, ids=" ".join)
+def test_what_needs_no_session_tells_of_no_farm(town: Town, route: Route) -> None:
+    for cookie in (None, "forged"):
+        answer = town.ask(route, OTHER, cookie)
+        assert answer.status_code == OPEN[route]
+        assert "shikaoi" not in answer.text
+
+
+@pytest.mark.parametrize("data_class", DATA_CLASSES)
+def test_a_consent_shows_its_class_and_no_other(town: Town, data_class: DataClass) -> None:
+    guest = town.centre.person(f"only-{data_class}-{secrets.token_hex(4)}", password=None, shikaoi_001="vet")
+    town.centre.consent(SITE, data_class, person=guest)
+    cookie = town.centre.cookie(guest)
+    for route in ABOUT_A_FARM:
+        shown = data_class in BY_CLASS.get(route, ())
+        refused = 403 if route[1].endswith("/acknowledge") and data_class == "alerts" else 404
+        assert town.ask(route, SITE, cookie).status_code == (200 if shown else refused), route
+    told = town.ask(("get", "/sites/{site}/places"), SITE, cookie).json()
+    values = {(s["subject"], v["quantity"]) for p in told["places"] for s in p["subjects"] for v in s["values"]}
+    assert values == {
+        "tank": {("tank-1", "milk_temperature")}, "barn": {("barn-1-climate", "air_temperature")},
+    }.get(data_class, set())  # fmt: skip
+    listed = {s["subject"] for p in told["places"] for s in p["subjects"]}
+    assert listed == {
+        "tank": {"tank-1"},
+        "barn": {"barn-1-climate", "fan-1"},
+        "technical": {"tank-1", "barn-1-climate", "fan-1", "pt100.ch1", "pt100.ch2"},
+    }.get(data_class, set())
+    assert bool(told["gateways"]) == ("gw-a" in str(told)) == (data_class == "technical")
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if r[0] != "get"], ids=" ".join)
+def test_no_write_is_taken_from_a_foreign_page(town: Town, route: Route) -> None:
+    path = PREFIX + route[1].format(site=SITE, alert_id=town.alerts[SITE], consent_id=town.consents[SITE])
+    assert town.browser.request(route[0], path).status_code == 403
+
+
+def test_nothing_was_done_over_the_border(town: Town) -> None:
+    with town.centre.registry.read() as session:
+        theirs = select(AuditRow.what).where(AuditRow.site_id == OTHER)
+        others = theirs.where(AuditRow.who != "service:console", AuditRow.role != "admin")
+        assert session.scalars(others).all() == []
+
+
+# --------------------------------------------------------------------------------------- nothing to be told apart
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_another_farms_ids_answer_like_ids_that_nobody_has(town: Town, data: st.DataObject) -> None:
+    word = st.text(string.ascii_lowercase + string.digits + "-._~'\"%;é", min_size=1, max_size=40)
+    role = data.draw(st.sampled_from(ROLES))
+    route = data.draw(st.sampled_from(sorted(ABOUT_A_FARM)))
+    if role == "admin" and route == ("get", "/sites/{site}/places"):
+        route = ("get", "/sites/{site}/alerts")
+
+    def quoted(name: str, theirs: str) -> tuple[str, str]:
+        foreign = data.draw(st.sampled_from([theirs, theirs.upper(), theirs + " "])) if name == "site" else theirs
+        return foreign, str(httpx.URL(path="/" + data.draw(word)).raw_path[1:], "ascii").replace("/", "-")
+
+    site, some_site = quoted("site", OTHER)
+    alert, some_alert = quoted("alert", town.alerts[OTHER])
+    given, some_consent = quoted("consent", town.consents[OTHER])
+    cookie = town.cookies[role]
+    foreign = town.ask(route, site, cookie, alert_id=alert, consent_id=given)
+    random = town.ask(route, some_site, cookie, alert_id=some_alert, consent_id=some_consent)
+    mixed = town.ask(route, some_site, cookie, alert_id=alert, consent_id=given)
+    for answer in (foreign, random, mixed):
+        assert answer.status_code == 404
+        assert answer.content == foreign.content
+        assert {**answer.headers, "date": ""} == {**foreign.headers, "date": ""}
+
+
+@pytest.mark.parametrize("route", ABOUT_A_FARM, ids=" ".join)
+@pytest.mark.parametrize("role", ["owner", "coop"])
+def test_what_is_not_yours_costs_the_same_as_what_is_not_there(town: Town, role: str, route: Route) -> None:
+    assert town.centre.running
+    asked: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        watchers = ("BEGIN", "rights_version", "alert_event.id >")
+        if not any(word in statement for word in watchers):
+            asked.append(statement)
+
+    engine = town.centre.running.state.centre.registry.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        statements = []
+        for site in (OTHER, "shikaoi-999"):
+            asked.clear()
+            assert town.ask(route, site, town.cookies[role]).status_code == 404
+            statements.append(list(asked))
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert statements[0] == statements[1]
+    assert statements[0]
+
+
+# ------------------------------------------------------------------------------------------------------- audit
+
+
+@pytest.mark.parametrize("route", [r for r in BY_CLASS if r[0] == "get"], ids=" ".join)
+@pytest.mark.parametrize("role", ["coop", "owner"])
+def test_every_read_from_outside_stands_in_the_audit_and_the_farms_own_does_not(
+    town: Town, role: str, route: Route
+) -> None:
+    audit = ("get", "/sites/{site}/audit")
+
+    def reads() -> dict[tuple[str, str], int]:
+        rows = town.ask(audit, CONSENTING, town.cookies["owner"]).json()["rows"]
+        return {
+            (r["what"], r["data_class"]["id"]): r["count"]
+            for r in rows
+            if r["kind"] == "read" and r["name"] == f"{role}さん"
+        }
+
+    before = reads()
+    for _ in range(3):
+        assert town.ask(route, CONSENTING, town.cookies[role]).status_code == 200
+    after = reads()
+    new = {what: n - before.get(what, 0) for what, n in after.items() if n != before.get(what, 0)}
+    classes: Any = BY_CLASS[route]
+    assert new == ({} if role == "owner" else {(route[1], c): 3 for c in classes})
+    assert route[1] in WHAT  # people can read what it was
+
+
+def test_the_audit_is_read_in_pages_without_holes(town: Town) -> None:
+    path, cookie = f"{PREFIX}/sites/{CONSENTING}/audit", {"Cookie": f"{COOKIE}={town.cookies['owner']}"}
+
+    def page(**query: Any) -> Any:
+        return town.browser.get(path, params=query, headers=cookie).json()
+
+    whole = [row["id"] for row in page(limit=500)["rows"]]
+    assert len(whole) >= 5
+    paged, cursor = [], None
+    while True:
+        told = page(limit=2, **({"cursor": cursor} if cursor else {}))
+        paged += [row["id"] for row in told["rows"]]
+        cursor = told["next"]
+        if cursor is None:
+            break
+    assert paged == whole
+    with town.centre.registry.read() as session:
+        foreign = session.scalars(select(AuditRow.id).where(AuditRow.site_id == OTHER)).first()
+    assert page(cursor=foreign) == page(cursor="nobody") == {"rows": [], "next": None}
+
+
+# ------------------------------------------------------------------------------------------------ the document
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+def test_every_route_says_what_it_answers(route: Route) -> None:
+    method, path = route
+    described = PATHS[PREFIX + path][method]
+    good = [code for code in described["responses"] if code.startswith("2")]
     assert len(good) == 1
     if good != ["204"]:
-        [content] = route["responses"][good[0]]["content"].values()
+        [content] = described["responses"][good[0]]["content"].values()
         assert content["schema"]
-    assert route["summary"]
-    assert route.get("description") or path.endswith("/stream")
+    assert described["summary"]
+    assert described.get("description") or path.endswith("/stream")
 
 
 def test_the_api_document_is_served(town: Town) -> None:

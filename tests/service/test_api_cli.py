@@ -25,7 +25,7 @@ def run(*arguments: str, given: str = "") -> Result:
 
 def test_somebody_is_added_with_a_password_from_standard_input_and_signs_in(centre: Centre) -> None:
     added = run(
-        "add", "Hanako", "--name", "花子", "--site", f"{SITE}:owner", "--site", f"{OTHER}:vet", given=PASSWORD
+        "add", "Hanako", "--name", "花子", "--site", f"{SITE}:owner", "--site", f"{OTHER}:worker", given=PASSWORD
     )
     assert added.exit_code == 0, added.output
     assert PASSWORD not in added.output
@@ -33,7 +33,7 @@ def test_somebody_is_added_with_a_password_from_standard_input_and_signs_in(cent
         sign_in(browser, "hanako")
         told = browser.get("/api/v1/session").json()
     assert told["person"]["name"] == "花子"
-    assert {s["id"]: s["role"] for s in told["sites"]} == {SITE: "owner", OTHER: "vet"}
+    assert {s["id"]: s["role"] for s in told["sites"]} == {SITE: "owner", OTHER: "worker"}
 
 
 def test_an_invitation_signs_in_once_and_its_code_is_behind_the_hash(centre: Centre) -> None:

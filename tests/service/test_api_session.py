@@ -10,6 +10,7 @@ import pytest
 
 from api.sessions import COOKIE, RENEW_AFTER_MS, SESSION_MS, digest, new_code
 from collectors.registry import people
+from makiba.data_class import EVERYTHING
 from tests.service.serving import CONSOLE, PASSWORD, SITE, WRITE, Centre, sign_in
 
 SESSION = "/api/v1/session"
@@ -26,9 +27,14 @@ def test_somebody_signs_in_and_sees_their_farms_only(centre: Centre) -> None:
         told = browser.get(SESSION).json()
     assert told == {
         "person": {"id": person, "name": "hanakoさん", "language": "ja"},
-        "sites": [{"id": SITE, "name": {"ja": f"{SITE} 牧場", "en": f"{SITE} farm"}, "role": "owner"}],
+        "sites": [
+            {
+                "id": SITE, "name": {"ja": f"{SITE} 牧場", "en": f"{SITE} farm"}, "role": "owner",
+                "classes": sorted(EVERYTHING),
+            }
+        ],
         "demo": False,
-    }
+    }  # fmt: skip
 
 
 def test_the_cookie_is_for_this_site_alone_and_no_script_reads_it(centre: Centre) -> None:

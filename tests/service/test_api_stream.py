@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
@@ -178,6 +179,67 @@ def test_a_stream_ends_with_its_session(running: Running) -> None:
             people.set_disabled(session, CONSOLE, other, running.centre.clock())
         assert listener.ended.wait(5), "so does being shut out"
         assert browser.get("/api/v1/stream").status_code == 401
+
+
+def test_a_guest_is_told_what_the_farm_shows_and_a_withdrawal_ends_it_within_a_second(running: Running) -> None:
+    centre = running.centre
+    centre.person("vet", shikaoi_001="vet")
+    consents = f"/api/v1/sites/{SITE}/consents"
+
+    def give(*classes: str) -> str:
+        given = running.browser.post(consents, json={"role": "vet", "classes": classes}, headers=WRITE)
+        assert given.status_code == 201, given.text
+        return str(given.json()["id"])
+
+    def withdraw(consent: str) -> float:
+        assert running.browser.delete(f"{consents}/{consent}", headers=WRITE).status_code == 204
+        return time.monotonic()
+
+    stop = threading.Event()
+
+    def measure() -> None:
+        n = 0
+        while not stop.is_set():
+            n += 1
+            air = Reading(Series(SITE, "barn-1-climate", "air_temperature"), centre.clock() + n, 20.0)
+            milk = Reading(Series(SITE, "tank-1", "milk_temperature"), centre.clock() + n, 4.0)
+            running.collector.committed([milk, air])
+            stop.wait(0.02)
+
+    def told(listener: Listener) -> set[str]:
+        return {r["quantity"] for e in list(listener.of("readings")) for r in e.data}
+
+    measuring = threading.Thread(target=measure)
+    with httpx.Client(base_url=running.browser.base_url) as browser:
+        sign_in(browser, "vet")
+        with Listener(browser) as guest, Listener(running.browser) as owner:
+            measuring.start()
+            try:
+                wait_until(lambda: told(owner) == {"milk_temperature", "air_temperature"}, 10, "the owner is told")
+                assert guest.of("readings") == []
+                tank = give("tank")
+                wait_until(lambda: told(guest) == {"milk_temperature"}, 3, "the guest is told of the tank")
+                seen = len(guest.of("hello"))
+                alerts = give("alerts")
+                guest.wait_for("hello", 3, count=seen + 1)
+                warm_tank(centre, onset_ms=centre.clock() - 3_000)
+                guest.wait_for("alert", 3)
+                ended_s = [withdraw(tank), withdraw(alerts)]
+                warm_tank(centre, "end", onset_ms=centre.clock() - 3_000)
+                owner.wait_for("alert", 3, count=2)
+                before = len(owner.of("readings"))
+                wait_until(lambda: len(owner.of("readings")) >= before + 25, 10, "the owner is told more")
+            finally:
+                stop.set()
+                measuring.join()
+            last_s = [guest.of(kind)[-1].at_s for kind in ("readings", "alert")]
+            assert len(guest.of("alert")) == 1
+            assert not guest.ended.is_set()
+            assert max(last - end for last, end in zip(last_s, ended_s, strict=True)) <= 1.0
+    rows = running.browser.get(f"/api/v1/sites/{SITE}/audit").json()["rows"]
+    assert {r["data_class"]["id"] for r in rows if r["what"] == "/stream"} == {"tank", "alerts"}
+    changes = [r["what"] for r in rows if r["kind"] == "change" and r["name"] == "hanakoさん"]
+    assert sorted(changes) == ["consent.given"] * 2 + ["consent.withdrawn"] * 2
 
 
 def test_the_page_is_told_when_the_broker_goes_and_when_it_is_back(running: Running) -> None:

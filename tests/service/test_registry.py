@@ -231,15 +231,31 @@ def test_farms_that_a_viewer_may_not_see_do_not_exist_for_them(registry: Registr
             session.add(
                 AlertEvent(alert_id=f"alert-{site}", site_id=site, at_ms=1, kind="opened", who="w", detail={})
             )
-    vet = Person(1, "vet", {"shikaoi-002": "vet"})
-    for viewer, seen in ((vet, 1), (NOBODY, 0), (CONSOLE, 2), (replace(NOBODY, is_admin=True), 2)):
+    other = "shikaoi-002"
+    owner, no_consent = Person(1, "owner", {other: "owner"}), Person(2, "vet", {other: "vet"})
+    vet = replace(no_consent, grants={other: frozenset({"alerts", "herd"})})
+    fitter = Person(3, "fitter", {other: "technician"}, grants={other: frozenset({"technical"})})
+    admin = replace(NOBODY, is_admin=True)
+    # Farms, gateways and devices, alerts, dead letters.
+    for viewer, seen in (
+        (CONSOLE, (2, 2, 2, 2)), (owner, (1, 1, 1, 1)), (vet, (1, 0, 1, 0)), (fitter, (1, 1, 0, 0)),
+        (admin, (2, 2, 0, 0)), (no_consent, (0, 0, 0, 0)), (NOBODY, (0, 0, 0, 0)),
+    ):  # fmt: skip
         with registry.read() as session:
-            assert len(sites.list_sites(session, viewer)) == seen
-            assert len(sites.list_gateways(session, viewer)) == seen
-            assert len(alerts.open_alerts(session, viewer)) == seen
-            assert len(alerts.events_since(session, viewer, 0)) == seen
-            assert len(dead_letters.list_letters(session, viewer)) == dead_letters.count(session, viewer) == seen
-    for viewer in (vet, NOBODY):
+            assert (
+                len(sites.list_sites(session, viewer)),
+                len(sites.list_gateways(session, viewer)),
+                len(alerts.open_alerts(session, viewer)),
+                len(dead_letters.list_letters(session, viewer)),
+            ) == seen
+            assert len(alerts.events_since(session, viewer, 0)) == seen[2]
+            assert dead_letters.count(session, viewer) == seen[3]
+            assert len([s for s in (SITE, other) if sites.list_devices(session, viewer, s)]) == seen[1]
+    for viewer in (vet, fitter, admin):
+        with registry.read() as session:
+            assert list(sites.list_places(session, viewer, other)) == []
+            assert list(sites.list_placements(session, viewer, other)) == []
+    for viewer in (vet, no_consent, NOBODY):
         with registry.read() as session:
             assert sites.get_site(session, viewer, SITE) is None
             assert sites.get_gateway(session, viewer, GATEWAY) is None
@@ -307,8 +323,8 @@ def test_roles_make_a_viewer_and_a_disabled_person_is_none(registry: Registry) -
     number = person(registry)
     with registry.write() as session:
         sites.apply_site(session, CONSOLE, farm(), 1)
-        people.grant_role(session, CONSOLE, number, SITE, "worker")
-        people.grant_role(session, CONSOLE, number, SITE, "owner")
+        people.grant_role(session, CONSOLE, number, SITE, "worker", 1)
+        people.grant_role(session, CONSOLE, number, SITE, "owner", 1)
         people.create_session(session, CONSOLE, token_hash="t", person_id=number, now_ms=10, expires_ms=100)
     with registry.read() as session:
         viewer = people.session_viewer(session, CONSOLE, "t", 99)
@@ -326,7 +342,7 @@ def test_roles_make_a_viewer_and_a_disabled_person_is_none(registry: Registry) -
         people.set_disabled(session, CONSOLE, number, 60)
     with registry.read() as session:
         assert people.session_viewer(session, CONSOLE, "t", 61) is None
-        assert people.viewer_of(session, CONSOLE, number) is None
+        assert people.viewer_of(session, CONSOLE, number, 61) is None
 
 
 def test_a_person_changes_only_what_is_theirs(registry: Registry) -> None:
@@ -337,7 +353,7 @@ def test_a_person_changes_only_what_is_theirs(registry: Registry) -> None:
         people.set_language(session, me, number, "en")
         attempts: list[Callable[[], object]] = [
             lambda: people.set_password_hash(session, me, other, "mine"),
-            lambda: people.grant_role(session, me, number, SITE, "owner"),
+            lambda: people.grant_role(session, me, number, SITE, "owner", 1),
             lambda: people.create_person(session, me, login="x", name="x", now_ms=1, is_admin=True),
             lambda: people.person_by_login(session, me, "taro"),
         ]

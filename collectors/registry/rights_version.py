@@ -1,0 +1,50 @@
+"""The number that goes up with every change of who may see what, in the same transaction as the change.
+
+Nobody has to think of it: a session that writes (`WritingSession`) notices changes to the tables that rights are
+made of (`schema.RIGHTS_TABLES`), by objects or by statements, and raises the number before it commits. Statements in
+plain SQL text are not noticed; there are none. Whoever holds something open (a stream) remembers the number with
+which its rights were worked out, and works them out again when it is another.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import event, select, update
+from sqlalchemy.orm import ORMExecuteState, Session
+
+from collectors.registry.schema import RIGHTS_TABLES, RightsVersion
+
+_CHANGED: Final = "rights_changed"
+
+
+class WritingSession(Session):
+    """A session whose changes of rights are numbered."""
+
+
+def number_changes(session: Session) -> None:
+    """Raises the number if `session` changed rights; call it last in the transaction."""
+    session.flush()
+    if session.info.pop(_CHANGED, False):
+        session.execute(update(RightsVersion).values(version=RightsVersion.version + 1))
+
+
+def current(session: Session) -> int:
+    """The number as `session` sees it. It fits to whatever else is read in the same `read()`."""
+    return session.scalar(select(RightsVersion.version)) or 0
+
+
+@event.listens_for(WritingSession, "after_flush")
+def _flushed(session: Session, _: Any) -> None:
+    for row in (*session.new, *session.dirty, *session.deleted):
+        if row.__table__.name in RIGHTS_TABLES:
+            session.info[_CHANGED] = True
+            return
+
+
+@event.listens_for(WritingSession, "do_orm_execute")
+def _executed(state: ORMExecuteState) -> None:
+    mapper = state.bind_mapper
+    writes = state.is_insert or state.is_update or state.is_delete
+    if writes and mapper is not None and getattr(mapper.local_table, "name", "") in RIGHTS_TABLES:
+        state.session.info[_CHANGED] = True
