@@ -45,7 +45,7 @@ from makiba.wire import GatewayStatus, Payload, pack_payload
 
 __all__ = ["Ingest", "Outcome", "Owner", "Pack", "feed_of"]
 
-COMMIT_READINGS: Final = 20_000
+COMMIT_READINGS: Final = 12_000
 """A commit takes no further pack once it has so many: its time and memory are bounded."""
 FORGET_S: Final = 3600.0
 LETTER_S: Final = 20e-6

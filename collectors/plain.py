@@ -25,8 +25,8 @@ EARLIEST_MS: Final = 1_420_070_400_000
 MAX_AHEAD_MS: Final = 86_400_000
 MAX_RECORDS: Final = 20_000
 """Records of a pack; a gateway sends at most some thousands."""
-MAX_NAMES: Final = 60_000
-"""Names remembered for all senders together: some 20 MB."""
+MAX_NAMES: Final = 40_000
+"""Names remembered for all senders together: some 14 MB."""
 _LARGEST: Final = 1.7976931348623157e308
 
 Kind = tuple[str | None, float, float, bool]

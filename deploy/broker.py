@@ -5,8 +5,8 @@ user name; a gateway writes and reads its own topics only (one pattern per verb)
 works on and no others. Mosquitto 2.0 answers a forbidden SUBSCRIBE with success and then delivers nothing.
 
 The broker keeps nothing on disk and may forget everything at any time: delivery is between gateway and collector.
-What waits for a client is bounded (10,000 messages, 32 MB): some seconds of a prefecture's live data for a collector that
-is busy. What is beyond is dropped, and sent again by its gateway.
+What waits for a client is bounded (10,000 messages, 32 MB): some seconds of a prefecture's live data for a collector
+that is busy. What is beyond is dropped, and sent again by its gateway.
 A client id is not bound to a certificate (several collectors share one name), so that clients choose ids that
 cannot be guessed, or a gateway could push another one's connection off.
 
