@@ -9,12 +9,15 @@ anybody has looked at it, with the collector's certificate. Exit codes: 2 where 
 from __future__ import annotations
 
 import os
+import queue
 import re
 import signal
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -23,11 +26,11 @@ from collectors.console import fail, open_own_registry, open_own_store
 from collectors.out.choice import UnknownName, check_names, check_quantities, matches
 from collectors.out.known import Known, known_of, missing_file
 from collectors.out.lines import ForPeople, ForPrograms, Language, plain
-from collectors.out.link import Down, Link, Message, Up, readings_of
 from collectors.out.news import News
 from collectors.registry import RegistryError
 from collectors.store import StoreError
 from makiba import topics
+from makiba.link import ALL_STORED, Down, Event, Link, Message, Up, readings_in
 from makiba.mqtt import MqttOptions
 from makiba.reading import Reading
 from makiba.rule import load_rules
@@ -36,6 +39,8 @@ from makiba.settings import Settings, load_settings
 from makiba.wire import WireError
 
 ASK_EVERY_S: Final = 1.0
+WAITING: Final = 2_000
+"""Messages that may wait; when the terminal does not keep up, the newest is dropped."""
 _LISTENERS: Final = ("api", "analytics")
 
 tail = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -68,12 +73,13 @@ def run(
         signal.signal(number, lambda *_: stop.set())
     with ExitStack() as parts:
         news = _news(settings, parts, site, language) if alerts or refused else None
-        link = _link(settings, site, raw_gateway)
+        events: queue.Queue[Event] = queue.Queue(WAITING)
+        link = _link(settings, site, raw_gateway, partial(_put, events))
         link.start()
         parts.callback(link.stop)
         ask_at_s = 0.0
         while not stop.is_set():
-            event = link.take(0.2)
+            event = _next(events, 0.2)
             if isinstance(event, Message) and readings:
                 for reading in _readings(event):
                     if _is_wanted(reading, site, subject or [], quantity or []):
@@ -114,11 +120,24 @@ def _is_wanted(reading: Reading, site: str | None, subjects: list[str], quantiti
     )
 
 
-def _link(settings: Settings, site: str | None, raw_gateway: str | None) -> Link:
+def _put(events: queue.Queue[Event], event: Event) -> None:
+    with suppress(queue.Full):
+        events.put_nowait(event)
+
+
+def _next(events: queue.Queue[Event], within_s: float) -> Event | None:
+    try:
+        return events.get(timeout=within_s)
+    except queue.Empty:
+        return None
+
+
+def _link(settings: Settings, site: str | None, raw_gateway: str | None, tell: Callable[[Event], None]) -> Link:
     if raw_gateway is not None:
-        return Link(_options(settings, ("collector",)), "tail", [topics.gateway_topic(raw_gateway, topics.READINGS)])
-    feed = topics.stored_topic(site) if site is not None else f"{topics.STORED_ROOT}/+"
-    return Link(_options(settings, _LISTENERS), "tail", [feed])
+        said = topics.gateway_topic(raw_gateway, topics.READINGS)
+        return Link(_options(settings, ("collector",)), "tail", [said], tell)
+    feed = topics.stored_topic(site) if site is not None else ALL_STORED
+    return Link(_options(settings, _LISTENERS), "tail", [feed], tell)
 
 
 def _options(settings: Settings, services: tuple[str, ...]) -> MqttOptions:
@@ -154,7 +173,7 @@ def _print_news(news: News, spelled: ForPeople | ForPrograms, *, alerts: bool, r
 
 def _readings(message: Message) -> list[Reading]:
     try:
-        return readings_of(message, time.time())
+        return readings_in(message)
     except (WireError, SenmlError) as error:
         typer.echo(plain(f"{message.topic}: not readable: {error}"), err=True)
         return []

@@ -12,7 +12,6 @@ from paho.mqtt.client import MQTTMessage, MQTTv5
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from analytics.feed import readings_in
 from collectors.feed import feed_packets
 from collectors.ingest import Ingest
 from collectors.judge import Pack
@@ -20,6 +19,7 @@ from collectors.quick_paho import frame
 from collectors.registry.sources import add_http
 from collectors.store import open_store
 from makiba import topics
+from makiba.link import message_of, readings_in
 from makiba.reading import Reading
 from makiba.senml import CONTENT_TYPE_CBOR, CONTENT_TYPE_JSON, encode_cbor, encode_json
 from tests.service.collecting import CONSOLE, GATEWAY, SITE, batch_id, now_ms, readings, registry_with
@@ -49,7 +49,7 @@ def fed(ingest: Ingest, packs: Sequence[Pack]) -> list[Reading]:
     for packet in feed_packets(ingest.take(packs)):
         start, _ = frame(packet, 0)
         arrived = _packet.decode_publish(packet[0], packet[start:], MQTTv5)
-        found += readings_in(message(arrived.topic, bytes(arrived.payload), arrived.properties))
+        found += readings_in(message_of(message(arrived.topic, bytes(arrived.payload), arrived.properties)))
     return found
 
 
@@ -72,4 +72,4 @@ def test_a_reader_believes_the_content_type_that_is_stated(kind: str) -> None:
     if kind:
         properties.ContentType = kind
     data = encode_cbor(rows) if kind == CONTENT_TYPE_CBOR else encode_json(rows)
-    assert readings_in(message(topics.stored_topic(SITE).encode(), data, properties)) == rows
+    assert readings_in(message_of(message(topics.stored_topic(SITE).encode(), data, properties))) == rows

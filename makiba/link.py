@@ -1,17 +1,16 @@
-"""A connection to the broker that only listens, for somebody who watches: what came, and when it breaks and returns.
+"""A connection to the broker that only listens: what came, and when it breaks and returns.
 
-It is a hint, as the committed feed is: what comes while the link is down does not come later, and when nobody takes
-for long the newest is dropped and counted. The link is made anew with jittered back-off until it is stopped.
+It is a hint, as the committed feed is: what comes while the link is down does not come later. The link is made anew
+with jittered back-off until it is stopped. `tell` is called on the link's own threads and must not take long.
 """
 
 from __future__ import annotations
 
-import queue
 import random
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,8 +19,10 @@ import paho.mqtt.client as paho
 from makiba import senml, wire
 from makiba.mqtt import MqttOptions, connect_properties, new_client
 from makiba.reading import Reading
+from makiba.topics import STORED_ROOT
 
-WAITING: Final = 2_000
+ALL_STORED: Final = f"{STORED_ROOT}/+"
+"""The committed feed of all farms."""
 ANSWER_WITHIN_S: Final = 5.0
 _BACKOFF_S: Final = (0.5, 10.0)
 
@@ -52,35 +53,22 @@ Event = Message | Up | Down
 
 
 class Link:
-    """Listens to `filters` on threads of its own between `start` and `stop`."""
+    """Listens to `filters` with the certificate in `options`, and tells what happens, between `start` and `stop`."""
 
-    def __init__(self, options: MqttOptions, name: str, filters: Sequence[str]) -> None:
-        self._options, self._name, self._filters = options, name, filters
-        self._events: queue.Queue[Event] = queue.Queue(WAITING)
+    def __init__(
+        self, options: MqttOptions, name: str, filters: Sequence[str], tell: Callable[[Event], None]
+    ) -> None:
+        self._options, self._name, self._filters, self._tell = options, name, filters, tell
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
-        self.dropped = 0
-        """Messages that found the queue full."""
 
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, within_s: float = ANSWER_WITHIN_S + 1) -> None:
+        """Leaves the broker. A thread that still waits for one that does not answer holds nobody up."""
         self._stopping.set()
-        self._thread.join(ANSWER_WITHIN_S)
-
-    def take(self, within_s: float) -> Event | None:
-        """What is next; None when nothing comes `within_s`."""
-        try:
-            return self._events.get(timeout=within_s)
-        except queue.Empty:
-            return None
-
-    def _tell(self, event: Event) -> None:
-        try:
-            self._events.put_nowait(event)
-        except queue.Full:
-            self.dropped += 1
+        self._thread.join(within_s)
 
     def _run(self) -> None:
         failures = 0
@@ -99,7 +87,7 @@ class Link:
         said: list[str] = []
         over, was_up = threading.Event(), threading.Event()
         try:
-            client = new_client(self._options, f"{self._name}-{secrets.token_hex(8)}")
+            client = new_client(self._options, f"{self._name}-{secrets.token_hex(8)}")  # guessed, it would be pushed off
         except OSError as error:
             return f"key or certificate of `{self._name}`: {error}", False
         client.connect_timeout = ANSWER_WITHIN_S
@@ -123,7 +111,7 @@ class Link:
 
         client.on_connect, client.on_subscribe = on_connect, on_subscribe
         client.on_disconnect = lambda _c, _u, _f, reason, _p: end(f"connection lost: {reason}")
-        client.on_message = lambda _c, _u, message: self._tell(_message(message))
+        client.on_message = lambda _c, _u, message: self._tell(message_of(message))
         host, port = self._options.host, self._options.port
         try:
             client.connect(host, port, self._options.keepalive_s, clean_start=True, properties=connect_properties())
@@ -141,15 +129,15 @@ class Link:
             client.loop_stop()
 
 
-def _message(message: paho.MQTTMessage) -> Message:
+def message_of(message: paho.MQTTMessage) -> Message:
     properties = message.properties
     user = dict(getattr(properties, "UserProperty", None) or ())
     kind = getattr(properties, "ContentType", None) or senml.CONTENT_TYPE_JSON
     return Message(message.topic, bytes(message.payload), str(kind), user.get(wire.CONTENT_ENCODING))
 
 
-def readings_of(message: Message, now_s: float) -> list[Reading]:
-    """The readings of a pack; `wire.WireError` or `senml.SenmlError` when it is none."""
+def readings_in(message: Message) -> list[Reading]:
+    """The readings of packs; `wire.WireError` or `senml.SenmlError` when it holds none."""
     pack = wire.unpack_payload(message.payload, message.content_encoding)
-    taken, _ = senml.readings_of(senml.parse(pack, message.content_type), now_s)
+    taken, _ = senml.readings_of(senml.parse(pack, message.content_type), time.time())
     return [reading for _, reading in taken]
