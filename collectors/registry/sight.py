@@ -17,12 +17,13 @@ from sqlalchemy.orm import Session
 from collectors.registry.schema import Place, Placement
 from collectors.registry.viewer import Person, Viewer, classes_on, home_sites, require_service
 from makiba.data_class import BY_PLACE, EVERYTHING, DataClass, classes_of
-from makiba.reading import EARLIEST_MS, LATEST_MS, Series
+from makiba.reading import Series
 
 Span = tuple[int, int]
 """[from, to) in UTC ms."""
 
-ALWAYS: Final[Span] = (EARLIEST_MS, LATEST_MS + 1)
+ALWAYS: Final[Span] = (-(1 << 62), 1 << 62)
+"""Further than any window of a reading reaches."""
 _SITES_PER_QUERY: Final = 400
 
 
