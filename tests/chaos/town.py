@@ -59,6 +59,7 @@ class Report:
     fresh_after_s: float
     empty_after_s: float
     dead_letters: int
+    missed: int
     wrong: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -76,6 +77,7 @@ class Report:
             ("altered (value or time)", f"{v.altered}"),
             ("dead letters", f"{self.dead_letters}"),
             ("latest stamp behind its answer", f"{v.latest_s:.3f} s"),
+            ("looks at the newest that found nothing", f"{self.missed}"),
             ("longest staleness in the store", f"{self.staleness_s:.0f} s ({self.stale_gateway})"),
             ("after healing: all fresh within", f"{self.fresh_after_s:.1f} s"),
             ("after healing: every spool empty within", f"{self.empty_after_s:.1f} s"),
@@ -203,6 +205,8 @@ class Freshness(threading.Thread):
         self._town = town
         self._ended = threading.Event()
         self.longest_s, self.longest_of = 0.0, ""
+        self.missed = 0
+        self._seen: set[str] = set()
         self.now_s: dict[str, float] = {}
 
     def run(self) -> None:
@@ -220,11 +224,12 @@ class Freshness(threading.Thread):
     def _look(self, store: Store, gateway: str) -> None:
         series = _series(self._town.sites[gateway], 0)
         newest = store.latest(series.site, ["meter.p0"]).get(series)
-        served = self._town.served(gateway)
-        if not served:
+        if newest is None:
+            self.missed += gateway in self._seen
             return
-        number = round(float(newest.value)) if newest else 1
-        age_s = time.monotonic() - served[min(number, len(served)) - 1][1]
+        self._seen.add(gateway)
+        served = self._town.served(gateway)
+        age_s = time.monotonic() - served[min(round(float(newest.value)), len(served)) - 1][1]
         self.now_s[gateway] = age_s
         if age_s > self.longest_s:
             self.longest_s, self.longest_of = age_s, gateway
@@ -273,6 +278,7 @@ def run(
                 fresh_after_s=fresh_after_s,
                 empty_after_s=empty_after_s,
                 dead_letters=_dead_letters(town),
+                missed=freshness.missed,
                 wrong=wrong,
             )
             if report.dead_letters:
