@@ -237,7 +237,7 @@ function answer(farm: FakeFarm, request: IncomingMessage, response: ServerRespon
   if (verb === "POST /session" || verb === "POST /session/join") {
     const login = verb.endsWith("join") ? (body.code === "welcome" ? "farmer" : "") : body.login === body.password ? body.login : "";
     if (login !== "farmer" && login !== "coop") return problem(verb.endsWith("join") ? 404 : 401, "not known");
-    const sites = SITES.filter((_, i) => login === "coop" || i === 0).map(({ id, name }): Site => ({ id, name, role: login }));
+    const sites = SITES.filter((_, i) => login === "coop" || i === 0).map(({ id, name }): Site => ({ id, name, role: login, classes: ["alerts", "tank", "barn", "weather", "technical"] }));
     const fresh = `s${Math.random().toString(36).slice(2)}`;
     farm.sessions.set(fresh, { person: { id: login, name: login === "coop" ? "農協 太郎" : "佐藤 花子", language: "ja" }, sites, demo: true });
     response.setHeader("Set-Cookie", `makiba_session=${fresh}; HttpOnly; SameSite=Strict; Path=/`);

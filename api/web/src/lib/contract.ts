@@ -9,6 +9,8 @@ export interface Site {
   id: string;
   name: Names;
   role: string;
+  /** What of the farm's data this person may see: alerts, tank, barn, … */
+  classes: string[];
 }
 
 export interface Session {

@@ -6,7 +6,7 @@
  */
 import { api, ApiError } from "./api";
 import { judgeConnection, type Connection, type Signs } from "./connection";
-import type { Alert, Fault, Language, Names, Place, Places, Reading, Session, Subject } from "./contract";
+import type { Alert, Fault, Language, Names, Place, Places, Reading, Session, Site, Subject } from "./contract";
 import type { Choices, Keep, TextSize } from "./keep";
 import { type Alerts, alertVersion, mergePlaces, mergeReadings, newestEvent, newestValue, putActive, putAlert, sortAlerts, subjectsOf } from "./merge";
 import { joinCode, readRoute, type Route } from "./route";
@@ -17,6 +17,8 @@ import { type Filling, nameOf, say, stateWords, type Word } from "./words";
 const KEEP_EVERY_MS = 10_000;
 const REFRESH_EVERY_MS = 60_000; // the truth again, even while the stream is well
 const ASK_AGAIN_MS = 2_000; // at most one question per this time when the stream brings something unexplained
+
+const tellsAlerts = (site: Site): boolean => site.classes.includes("alerts");
 
 export class Farm {
   /** starting: not known yet whether somebody is signed in. */
@@ -215,24 +217,42 @@ export class Farm {
 
   // ---- asking the server
 
+  /** Takes what the session says of the farms; what is not shown any more goes from this device too. */
+  #follow(session: Session): void {
+    this.session = session;
+    if (!session.sites.some((s) => s.id === this.site)) {
+      this.site = session.sites[0]?.id ?? null;
+      this.places = null;
+    }
+    const telling = new Set(session.sites.filter(tellsAlerts).map((s) => s.id));
+    const shown = Object.entries(this.alerts).filter(([, alert]) => telling.has(alert.site));
+    if (shown.length < Object.keys(this.alerts).length) this.alerts = Object.fromEntries(shown);
+  }
+
   /** Asks for everything shown. Failing is noted in the connection, and the next event or minute asks again. */
   async refresh(): Promise<void> {
-    const { session, site } = this;
-    if (this.phase !== "signed-in" || !session || this.#asking) return;
+    if (this.phase !== "signed-in" || !this.session || this.#asking) return;
     this.#asking = true;
     const askedAt = newestEvent(this.alerts);
+    let { site } = this;
     try {
+      const session = await api.session(); // a farm may show more, or less, than it did
+      if (this.phase !== "signed-in") return; // signed out meanwhile
+      this.#follow(session);
+      site = this.site;
+      const telling = session.sites.filter(tellsAlerts);
       const [places, ...lists] = await Promise.all([
         site ? api.places(site) : null,
-        ...session.sites.map((s) => api.alerts(s.id, "active")),
+        ...telling.map((s) => api.alerts(s.id, "active")),
       ]);
       this.#signs.unreachable = false;
       if (site === this.site && places) {
         this.#setClock(places.time_ms);
         this.places = mergePlaces(this.places, places);
       }
-      session.sites.forEach((s, i) => (this.alerts = putActive(this.alerts, s.id, lists[i] ?? [], askedAt)));
-      if (site) for (const alert of await api.alerts(site, "ended")) this.alerts = putAlert(this.alerts, alert);
+      telling.forEach((s, i) => (this.alerts = putActive(this.alerts, s.id, lists[i] ?? [], askedAt)));
+      if (telling.some((s) => s.id === site) && site)
+        for (const alert of await api.alerts(site, "ended")) this.alerts = putAlert(this.alerts, alert);
       this.endedKnown = true;
       this.#noteTrue();
       if (session.demo && !this.faults.length) this.faults = await api.faults();
