@@ -91,11 +91,11 @@ def add(
     from collectors.registry import people
 
     if language not in ("ja", "en"):
-        raise _wrong(f"--language {language}: expected ja or en")
+        raise wrong(f"--language {language}: expected ja or en")
     if not login.strip() or not name.strip():
-        raise _wrong("a login and a name may not be empty")
+        raise wrong("a login and a name may not be empty")
     roles = [_role(text) for text in site]
-    with _registry(migrate=True) as registry:
+    with command_registry(migrate=True) as registry:
         try:
             password_hash = None if no_password else Passwords().hash(_ask_password())
             with registry.write() as session:
@@ -104,15 +104,15 @@ def add(
                     CONSOLE,
                     login=login,
                     name=name.strip(),
-                    now_ms=_now_ms(),
+                    now_ms=now_ms(),
                     language=language,
                     password_hash=password_hash,
                     is_admin=admin,
                 )
                 for farm, role in roles:
-                    people.grant_role(session, CONSOLE, person.id, farm, role, _now_ms())
+                    people.grant_role(session, CONSOLE, person.id, farm, role, now_ms())
         except (people.LoginTaken, PasswordTooShort, LookupError) as error:
-            raise _wrong(str(error)) from None
+            raise wrong(str(error)) from None
     typer.echo(f"{person.login} may sign in now" if password_hash else f"{person.login} is known; invite them now")
 
 
@@ -128,16 +128,16 @@ def invite(
 
     code = new_code()
     settings = load_settings()
-    with _registry(settings) as registry, registry.write() as session:
+    with command_registry(settings) as registry, registry.write() as session:
         person = people.person_by_login(session, CONSOLE, login)
         if person is None or person.disabled_ms is not None:
-            raise _wrong(f"nobody signs in as {login!r}; see `makiba user list`")
+            raise wrong(f"nobody signs in as {login!r}; see `makiba user list`")
         people.create_invitation(
             session,
             CONSOLE,
             code_hash=digest(code),
             person_id=person.id,
-            expires_ms=_now_ms() + round(hours * 3_600_000),
+            expires_ms=now_ms() + round(hours * 3_600_000),
             uses_left=uses or None,
         )
     typer.echo(f"{settings.address.rstrip('/')}/#join={code}")
@@ -148,7 +148,7 @@ def list_() -> None:
     """List everybody: login, name, farms and roles."""
     from collectors.registry import people
 
-    with _registry() as registry, registry.read() as session:
+    with command_registry() as registry, registry.read() as session:
         everybody = people.list_people(session, CONSOLE)
         roles: dict[int, list[str]] = {}
         for row in people.list_roles(session, CONSOLE):
@@ -169,11 +169,11 @@ def disable(
     """Shut a person out, in every browser, at once."""
     from collectors.registry import people
 
-    with _registry() as registry, registry.write() as session:
+    with command_registry() as registry, registry.write() as session:
         person = people.person_by_login(session, CONSOLE, login)
         if person is None:
-            raise _wrong(f"nobody signs in as {login!r}; see `makiba user list`")
-        people.set_disabled(session, CONSOLE, person.id, None if undo else _now_ms())
+            raise wrong(f"nobody signs in as {login!r}; see `makiba user list`")
+        people.set_disabled(session, CONSOLE, person.id, None if undo else now_ms())
 
 
 def _role(text: str) -> tuple[str, Role]:
@@ -181,7 +181,7 @@ def _role(text: str) -> tuple[str, Role]:
 
     farm, _, role = text.rpartition(":")
     if not farm or role not in ROLES:
-        raise _wrong(f"--site {text}: expected SITE:ROLE with a role of {', '.join(ROLES)}")
+        raise wrong(f"--site {text}: expected SITE:ROLE with a role of {', '.join(ROLES)}")
     return farm, role
 
 
@@ -190,12 +190,12 @@ def _ask_password() -> str:
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass("Password: ")
     if getpass.getpass("Again: ") != password:
-        raise _wrong("the two are not the same")
+        raise wrong("the two are not the same")
     return password
 
 
 @contextmanager
-def _registry(settings: Settings | None = None, *, migrate: bool = False) -> Iterator[Registry]:
+def command_registry(settings: Settings | None = None, *, migrate: bool = False) -> Iterator[Registry]:
     """The registry; only with `migrate` a new one is made, so that a mistyped home is noticed."""
     settings = settings or load_settings()
     password = settings.registry_password
@@ -212,10 +212,10 @@ def _registry(settings: Settings | None = None, *, migrate: bool = False) -> Ite
         raise typer.Exit(2 if isinstance(error, RegistryMisconfigured) else 1) from None
 
 
-def _wrong(message: str) -> typer.Exit:
+def wrong(message: str) -> typer.Exit:
     typer.echo(message, err=True)
     return typer.Exit(2)
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
     return time.time_ns() // 1_000_000

@@ -34,6 +34,7 @@ SUMMARIES = {
     "export": "Readings, or windows of them, into a file: CSV, Parquet, SenML",
     "tail": "What comes in just now, line by line",
     "user": "People who may sign in",
+    "consent": "What a farm shows to people outside it",
     "pki": "Keys and certificates of gateways and services",
 }
 

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from api.cli import user
-from tests.service.serving import OTHER, PASSWORD, SITE, WRITE, Centre, sign_in
+from api.consent_cli import app as consent
+from tests.service.serving import OTHER, PASSWORD, SITE, WRITE, Centre, now_ms, sign_in
 
 
 @pytest.fixture
@@ -17,6 +18,10 @@ def centre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Centre:
     monkeypatch.setenv("MAKIBA_HOME", str(tmp_path))
     monkeypatch.setenv("MAKIBA_PUBLIC_URL", "https://makiba.example/")
     return Centre(tmp_path)
+
+
+def run_consent(*arguments: str) -> Result:
+    return CliRunner().invoke(consent, list(arguments))
 
 
 def run(*arguments: str, given: str = "") -> Result:
@@ -110,3 +115,43 @@ def test_a_short_password_and_a_taken_login_are_refused() -> None:
     assert run("add", "x", "--name", "X", given="short\n").exit_code == 2
     assert run("add", "x", "--name", "X", given=PASSWORD).exit_code == 0
     assert run("add", "X ", "--name", "Y", given=PASSWORD).exit_code == 2
+
+
+def test_a_consent_is_given_listed_and_withdrawn_and_the_audit_says_where(centre: Centre) -> None:
+    run("add", "vet", "--name", "獣医", "--site", f"{SITE}:vet", given=PASSWORD)
+    centre.person("owner", shikaoi_001="owner")
+    given = run_consent("give", SITE, "--to", "vet", "--show", "tank", "--show", "alerts", "--days", "30")
+    assert given.exit_code == 0, given.output
+    number = given.output.strip()
+    centre.clock.ms = now_ms() + 1_000  # the command's clock is the machine's
+    with centre.serving() as browser:
+        sign_in(browser, "vet")
+        assert browser.get(f"/api/v1/sites/{SITE}/places").status_code == 200
+        [line] = run_consent("list", SITE).output.splitlines()
+        assert line.startswith(f"{number}\tvet\talerts tank\t20")
+        assert "until" in line
+        assert run_consent("withdraw", SITE, number).exit_code == 0
+        assert "withdrawn" in run_consent("list", SITE).output
+        assert browser.get(f"/api/v1/sites/{SITE}/places").status_code == 404
+        sign_in(browser, "owner")
+        rows = browser.get(f"/api/v1/sites/{SITE}/audit").json()["rows"]
+    assert {(r["what"], r["name"]) for r in rows if r["what"].startswith("consent")} == {
+        ("consent.given", None), ("consent.withdrawn", None),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("give", "farm-9", "--to", "vet", "--show", "tank"), "no site farm-9"),
+        (("give", SITE, "--to", "boss", "--show", "tank"), "nobody's login"),
+        (("give", SITE, "--to", "owner1", "--show", "tank"), "no role from outside"),
+        (("give", SITE, "--to", "vet", "--show", "milk"), "alerts, tank"),
+        (("withdraw", SITE, "x"), "no consent x"),
+    ],
+)
+def test_a_wrong_consent_is_said(centre: Centre, arguments: tuple[str, ...], said: str) -> None:
+    centre.person("owner1", password=None, shikaoi_001="owner")
+    result = run_consent(*arguments)
+    assert result.exit_code == 2
+    assert said in result.output
