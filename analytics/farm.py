@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from collectors.registry import sites
+from collectors.registry import lora, sites
 from collectors.registry.viewer import Viewer
 
 UNPOLLED_EVERY_MS = 600_000
@@ -68,8 +68,13 @@ class Farm:
 
 
 def read_farm(session: Session, viewer: Viewer, site: str) -> Farm:
-    """The farm `site` as the registry has it now; revoked gateways and their devices are not part of it."""
+    """The farm `site` as the registry has it now; revoked gateways and their devices are not part of it.
+
+    The LoRaWAN network counts as a gateway where the farm has devices in it.
+    """
+    reported = sites.list_devices(session, viewer, site)
     gateways = frozenset(g.id for g in sites.list_gateways(session, viewer, site) if g.revoked_ms is None)
+    gateways |= {lora.NETWORK for d in reported if d.gateway_id == lora.NETWORK}
     kinds = {p.id: p.kind for p in sites.list_places(session, viewer, site)}
     devices = {
         d.name: FarmDevice(
@@ -79,7 +84,7 @@ def read_farm(session: Session, viewer: Viewer, site: str) -> Farm:
             round(d.every_s * 1000) or UNPOLLED_EVERY_MS,
             tuple(str(s) for s in d.subjects),
         )
-        for d in sites.list_devices(session, viewer, site)
+        for d in reported
         if d.gateway_id in gateways
     }
     placed = {

@@ -17,6 +17,7 @@ from typing import Any, Final
 from analytics.derived import derive
 from analytics.farm import Farm, FarmDevice
 from analytics.pairs import Pair, Source, stale_ms
+from collectors.registry.lora import NETWORK
 from makiba.reading import Reading, Series, Value
 from makiba.rule import Signal
 
@@ -151,7 +152,8 @@ class Seen:
             heard_ms, longest = self._device_ms.get(pair.subject, 0), _polls(self._farm.devices[pair.subject])
             return "ok" if heard_ms and at_ms - heard_ms <= longest else None
         stream = self._streams.get(pair.subject)
-        return "online" if stream and at_ms - stream.newest_ms <= UNKNOWN_GATEWAY_SILENT_MS else None
+        pause_ms = self._may_pause_ms(NETWORK) if pair.subject == NETWORK else UNKNOWN_GATEWAY_SILENT_MS
+        return "online" if stream and at_ms - stream.newest_ms <= pause_ms else None
 
     def silent_since(self, pair: Pair, now_ms: int) -> int | None:
         """Since when nothing comes from a device or gateway that should send; None while it does, or nobody knows."""
@@ -171,7 +173,9 @@ class Seen:
     def _gap_ms(self, gateway: str) -> int:
         if gateway not in self._gaps:
             polls = [_polls(d) for d in self._farm.devices.values() if d.gateway == gateway]
-            self._gaps[gateway] = min(STREAM_GAP_MS, max(polls, default=STREAM_GAP_MS))
+            longest = max(polls, default=STREAM_GAP_MS)
+            # Devices on the air speak when they like, and rarely: between two of them nothing is missing.
+            self._gaps[gateway] = longest if gateway == NETWORK else min(STREAM_GAP_MS, longest)
         return self._gaps[gateway]
 
     def _excused(self, device: FarmDevice, now_ms: int) -> bool:
@@ -185,9 +189,14 @@ class Seen:
         stream = self._streams.get(gateway)
         if stream is None or Series(self._farm.site, gateway, STATE) in self._newest:
             return None
+        return stream.newest_ms if now_ms - stream.newest_ms > self._may_pause_ms(gateway) else None
+
+    def _may_pause_ms(self, gateway: str) -> int:
+        """How long nothing may come from a gateway that does not say its state."""
         polls = [3 * d.every_ms for d in self._farm.devices.values() if d.gateway == gateway]
-        longest = max(UNKNOWN_GATEWAY_SILENT_MS, min(polls, default=0))
-        return stream.newest_ms if now_ms - stream.newest_ms > longest else None
+        # The fastest device of a box says something, whatever befalls it; one on the air just stays away.
+        longest = max(polls, default=0) if gateway == NETWORK else min(polls, default=0)
+        return max(UNKNOWN_GATEWAY_SILENT_MS, longest)
 
     # --------------------------------------------------------------------------------------- for people, for later
 

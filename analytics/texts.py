@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from collectors.registry import sites
+from collectors.registry.lora import NETWORK
 from collectors.registry.schema import Alert
 from collectors.registry.viewer import Viewer
 from makiba.quantities import catalogue
@@ -78,6 +79,8 @@ class FarmNames:
         """
         if subject in self.subjects:
             return self.subjects[subject]
+        if subject == NETWORK:
+            return {"ja": "LoRaWANの 中継機", "en": "the LoRaWAN gateway"}
         if subject in self.gateways:
             return {"ja": f"中継機 {subject}", "en": f"gateway {subject}"}
         gateway, _, bus = subject.partition(".")

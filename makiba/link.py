@@ -87,7 +87,8 @@ class Link:
         said: list[str] = []
         over, was_up = threading.Event(), threading.Event()
         try:
-            client = new_client(self._options, f"{self._name}-{secrets.token_hex(8)}")  # guessed, it would be pushed off
+            # A name that can be guessed could be pushed off by somebody who takes it too.
+            client = new_client(self._options, f"{self._name}-{secrets.token_hex(8)}")
         except OSError as error:
             return f"key or certificate of `{self._name}`: {error}", False
         client.connect_timeout = ANSWER_WITHIN_S

@@ -14,7 +14,7 @@ from api.centre import CentreNow
 from api.problems import not_found
 from api.sessions import SERVICE, Accounting, SignedIn
 from api.shapes import GatewayOut, Names, PlaceOut, PlacesOut, SubjectOut, ValueOut
-from collectors.registry import sites
+from collectors.registry import lora, sites
 from collectors.registry.schema import Device, Gateway, Place, Placement
 from collectors.registry.sight import WHOLE, FarmSight, farm_sight
 from collectors.registry.viewer import Viewer
@@ -67,7 +67,7 @@ def places(site: str, viewer: SignedIn, centre: CentreNow, account: Accounting) 
 def read_standing(session: Session, viewer: Viewer, site: str) -> Standing:
     """What stands on `site` now; what a revoked gateway measured is not part of it."""
     gateways = sites.list_gateways(session, viewer, site)
-    at_work = {g.id for g in gateways if g.revoked_ms is None}
+    at_work = {lora.NETWORK, *(g.id for g in gateways if g.revoked_ms is None)}
     return Standing(
         places=sites.list_places(session, viewer, site),
         placements=sites.list_placements(session, viewer, site),

@@ -13,20 +13,25 @@ from typing import Any, Final, Protocol
 from sqlalchemy import delete, select, true
 from sqlalchemy.orm import Session
 
-from collectors.registry.schema import LoraDevice, LoraUnknown
+from collectors.registry.schema import Device, LoraDevice, LoraUnknown
 from collectors.registry.viewer import Viewer, require_service, visible_sites
 
 MAX_UNKNOWN: Final = 1000
 """Unknown devices that are remembered; on the air anybody may speak."""
+NETWORK: Final = "src-lorawan"
+"""What stands for a gateway above the LoRaWAN devices of a farm: all of the way from the air to the collector."""
+EVERY_S: Final = 3600.0
+"""How often a device is taken to speak whose farm does not say it. Those we have profiles of come with less."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoraSpec:
-    """A LoRaWAN device as a site file says it."""
+    """A LoRaWAN device as a site file says it. It speaks each `every_s`; None: the farm does not say."""
 
     dev_eui: str
     subject: str
     profile: str
+    every_s: float | None = None
 
 
 class Frame(Protocol):
@@ -75,7 +80,7 @@ def apply_devices(session: Session, viewer: Viewer, site: str, specs: Sequence[L
             session.add(row)
         elif row.site_id != site:
             raise DeviceTaken(spec.dev_eui, row.site_id)
-        row.subject, row.profile = spec.subject, spec.profile
+        row.subject, row.profile, row.every_s = spec.subject, spec.profile, spec.every_s
     named = [spec.dev_eui for spec in specs]
     session.flush()
     session.execute(delete(LoraDevice).where(LoraDevice.site_id == site, LoraDevice.dev_eui.not_in(named)))
@@ -90,6 +95,17 @@ def list_devices(session: Session, viewer: Viewer, site: str | None = None) -> S
     if site is not None:
         query = query.where(LoraDevice.site_id == site)
     return session.scalars(query.order_by(LoraDevice.site_id, LoraDevice.subject)).all()
+
+
+def as_devices(session: Session, viewer: Viewer, site: str) -> list[Device]:
+    """The devices of `site` in the form of those on a gateway's bus. They are no rows of that table."""
+    return [
+        Device(
+            site_id=site, name=row.subject, gateway_id=NETWORK, bus="air", profile=row.profile,
+            every_s=EVERY_S if row.every_s is None else row.every_s, subjects=[row.subject],
+        )
+        for row in list_devices(session, viewer, site)
+    ]  # fmt: skip
 
 
 def devices_by_eui(session: Session, viewer: Viewer, euis: Sequence[str]) -> dict[str, LoraDevice]:

@@ -349,6 +349,7 @@ class LoraDevice(Base):
     site_id: Mapped[str] = mapped_column(ForeignKey("site.id", ondelete="CASCADE"), index=True)
     subject: Mapped[str] = mapped_column(String(64))
     profile: Mapped[str] = mapped_column(String(64))
+    every_s: Mapped[float | None]
     dev_addr: Mapped[str] = mapped_column(String(8), default="")
     frame: Mapped[int | None]
     frame_id: Mapped[str] = mapped_column(String(64), default="")

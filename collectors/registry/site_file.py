@@ -8,7 +8,7 @@ placement in a place that is not there, a subject in two places). What it says g
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from collectors.registry.lora import LoraSpec
 from collectors.registry.sites import PlacementSpec, PlaceSpec, SiteSpec
 from collectors.registry.weather import WeatherSpec
-from makiba.located_yaml import ConfigErrors, Located, Problem, load_located
+from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located
 from makiba.reading import SITE_PATTERN, SUBJECT_PATTERN
 from makiba.rule import Rule, check_overrides
 from makiba.topics import GATEWAY_PATTERN
@@ -82,11 +82,15 @@ class PlacementEntry(_Strict):
 
 
 class LoraEntry(_Strict):
-    """A LoRaWAN device of the farm. `profile` is the name of a file in `firmware_configs/lorawan`."""
+    """A LoRaWAN device of the farm. `profile` is the name of a file in `firmware_configs/lorawan`.
+
+    `every` is how often it is set to speak; one that stays away three times is silent. Default: 1h.
+    """
 
     dev_eui: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{16}$")]
     subject: Annotated[str, Field(pattern=SUBJECT_PATTERN)]
     profile: Annotated[str, Field(pattern=_ID)]
+    every: Annotated[Duration, Field(ge=timedelta(seconds=10), le=timedelta(days=7))] | None = None
 
 
 class WeatherEntry(_Strict):
@@ -186,7 +190,10 @@ def _spec(model: SiteFile) -> SiteSpec:
             for p in model.placements
         ),
         rules={rule: dict(numbers) for rule, numbers in model.rules.items()},
-        lorawan=tuple(LoraSpec(d.dev_eui.lower(), d.subject, d.profile) for d in model.lorawan),
+        lorawan=tuple(
+            LoraSpec(d.dev_eui.lower(), d.subject, d.profile, d.every.total_seconds() if d.every else None)
+            for d in model.lorawan
+        ),
         weather=WeatherSpec(**model.weather.model_dump()) if model.weather else None,
     )
 

@@ -139,9 +139,14 @@ def list_placements(session: Session, viewer: Viewer, site: str, at_ms: int | No
 
 
 def list_devices(session: Session, viewer: Viewer, site: str) -> Sequence[Device]:
-    """The devices of `site` as its gateways last reported them, by name."""
+    """The devices of `site` by name: as its gateways last reported them, and those of LoRaWAN (`lora.NETWORK`).
+
+    Where both have one of the same name, it is the gateway's.
+    """
     query = select(Device).where(Device.site_id == site, _seen(Device.site_id, viewer, "technical"))
-    return session.scalars(query.order_by(Device.name)).all()
+    devices = {device.name: device for device in lora.as_devices(session, viewer, site)}
+    devices |= {device.name: device for device in session.scalars(query)}
+    return [devices[name] for name in sorted(devices)]
 
 
 def _seen(column: Any, viewer: Viewer, data_class: DataClass | None = None) -> ColumnElement[bool]:
