@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import select, text
+from sqlalchemy import create_engine, select, text
 from starlette.exceptions import HTTPException
 
+from api.hub import Hub
+from api.routes.stream import FRESH_S, Accounts, _may_go_on
 from api.sessions import Account, digest, rights_of
 from collectors.registry import Registry, audit, consent, open_registry, people, rights_version, sites
 from collectors.registry.schema import AuditRow, Consent, RoleRow
+from collectors.registry.sight import Sight
 from collectors.registry.sites import PlacementSpec
 from collectors.registry.viewer import NotAllowed, Person, Role
 from makiba.data_class import DATA_CLASSES, DataClass
@@ -250,6 +256,28 @@ def test_a_stream_opened_with_older_rights_is_looked_at_again(tmp_path: Path) ->
     assert rights[token].sight.of(SITE).classes == frozenset()
 
 
+def test_what_is_seen_by_consent_waits_while_nobody_can_say_that_it_holds(tmp_path: Path) -> None:
+    centre = Centre(tmp_path)
+    guest = centre.person("coop", password=None, shikaoi_001="coop")
+    centre.consent(SITE, "tank", role="coop")
+    token = digest(centre.cookie(guest))
+    _, found = rights_of(centre, [token])  # type: ignore[arg-type]
+    rights, hub = found[token], Hub()
+
+    async def may_go_on(sight: Sight, checked_ago_s: float) -> bool:
+        account = Account(centre, rights.person, "/stream")  # type: ignore[arg-type]
+        stream = hub.open(token, guest, sight, rights.version)
+        hub.checked_s = time.monotonic() - checked_ago_s
+        waiting = asyncio.create_task(_may_go_on(SimpleNamespace(hub=hub), stream, Accounts(account)))  # type: ignore[arg-type]
+        done, _ = await asyncio.wait({waiting}, timeout=0.4)
+        waiting.cancel()
+        return bool(done) and waiting.result()
+
+    assert asyncio.run(may_go_on(rights.sight, 0.0))
+    assert not asyncio.run(may_go_on(rights.sight, FRESH_S))
+    assert asyncio.run(may_go_on(Sight(frozenset({SITE})), 1e9))  # the farm's own people go on
+
+
 def test_a_sensor_that_moved_shows_a_guest_only_its_time_where_they_may_look(tmp_path: Path) -> None:
     centre = Centre(tmp_path)
     moved = centre.clock() // 3_600_000 * 3_600_000
@@ -283,14 +311,12 @@ def test_a_sensor_that_moved_shows_a_guest_only_its_time_where_they_may_look(tmp
 
 def test_the_upgrade_keeps_roles_and_gives_no_consent(new_url: Callable[[], str]) -> None:
     url = new_url()
-    registry = open_registry(url, migrate=True)
     config = Config()
     config.set_main_option("script_location", str(ROOT / "collectors/registry/migrations"))
-    with registry.engine.begin() as connection:  # as the version before this one left it
-        for table in ("consent", "audit", "rights_version"):
-            connection.execute(text(f"DROP TABLE {table}"))
+    engine = create_engine(url.replace("sqlite:", "sqlite:///").replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.stamp(config, "0005")
+        command.upgrade(config, "0005")  # the version before consents
         connection.execute(
             text(
                 "INSERT INTO site (id, name_ja, name_en, timezone, rules, created_ms)"
@@ -304,7 +330,7 @@ def test_the_upgrade_keeps_roles_and_gives_no_consent(new_url: Callable[[], str]
             )
         )
         connection.execute(text("INSERT INTO role VALUES (7, 'farm-1', 'vet'), (8, 'farm-1', 'owner')"))
-    registry.close()
+    engine.dispose()
     registry = open_registry(url, migrate=True)
     with registry.read() as session:
         assert {(r.person_id, r.role) for r in session.scalars(select(RoleRow))} == {(7, "vet"), (8, "owner")}
