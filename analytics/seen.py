@@ -152,8 +152,7 @@ class Seen:
             heard_ms, longest = self._device_ms.get(pair.subject, 0), _polls(self._farm.devices[pair.subject])
             return "ok" if heard_ms and at_ms - heard_ms <= longest else None
         stream = self._streams.get(pair.subject)
-        pause_ms = self._may_pause_ms(NETWORK) if pair.subject == NETWORK else UNKNOWN_GATEWAY_SILENT_MS
-        return "online" if stream and at_ms - stream.newest_ms <= pause_ms else None
+        return "online" if stream and at_ms - stream.newest_ms <= UNKNOWN_GATEWAY_SILENT_MS else None
 
     def silent_since(self, pair: Pair, now_ms: int) -> int | None:
         """Since when nothing comes from a device or gateway that should send; None while it does, or nobody knows."""
@@ -189,14 +188,10 @@ class Seen:
         stream = self._streams.get(gateway)
         if stream is None or Series(self._farm.site, gateway, STATE) in self._newest:
             return None
-        return stream.newest_ms if now_ms - stream.newest_ms > self._may_pause_ms(gateway) else None
-
-    def _may_pause_ms(self, gateway: str) -> int:
-        """How long nothing may come from a gateway that does not say its state."""
         polls = [3 * d.every_ms for d in self._farm.devices.values() if d.gateway == gateway]
         # The fastest device of a box says something, whatever befalls it; one on the air just stays away.
         longest = max(polls, default=0) if gateway == NETWORK else min(polls, default=0)
-        return max(UNKNOWN_GATEWAY_SILENT_MS, longest)
+        return stream.newest_ms if now_ms - stream.newest_ms > max(UNKNOWN_GATEWAY_SILENT_MS, longest) else None
 
     # --------------------------------------------------------------------------------------- for people, for later
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from deploy import supervise
 from makiba.settings import Settings, load_settings
+
+ASK_WEATHER_EVERY_S: Final = 600.0
 
 pki = typer.Typer(help="Keys and certificates of gateways and services.", no_args_is_help=True)
 up = typer.Typer(help="Collector, analytics and pages together on one machine.")
@@ -61,15 +64,21 @@ def pki_list(folder: Folder = None) -> None:
 def up_run(
     broker: Annotated[bool, typer.Option("--broker", help="Start Mosquitto too, with TLS and its ACL")] = False,
 ) -> None:
-    """Run collector, analytics and pages until Ctrl-C; what dies is started again."""
+    """Run collector, analytics and pages until Ctrl-C; what dies is started again.
+
+    The weather too, once a farm's file names a place of the weather service.
+    """
     settings = load_settings()
     with _told():
         children = centre(settings, with_broker=broker)
     logs = settings.home / "logs"
     with supervise.stop_on_signals() as stop, supervise.Supervisor(children, logs=logs) as parts:
         told = False
+        weather = Weather(settings)
         while not stop:
             parts.step()
+            if told and weather.is_wanted():
+                parts.add([weather.child])
             if not told and parts.is_ready("serve"):
                 told = True
                 typer.echo(f"Makiba: {settings.address}   (logs: {logs}; Ctrl-C stops)")
@@ -117,6 +126,35 @@ def centre(settings: Settings, *, with_broker: bool) -> list[supervise.Child]:
             ready=lambda: supervise.answers(health),
         ),
     ]
+
+
+class Weather:
+    """The weather's process, which is started once a farm names a place of the weather service.
+
+    Whether one does, a command says that ends again: this process stays small, and opens no registry.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.child = supervise.Child("weather", makiba_command("weather", "run"), dict(os.environ))
+        self._log = settings.home / "logs" / "weather-places.log"
+        self._asking: subprocess.Popen[bytes] | None = None
+        self._ask_at = 0.0
+        self._done = False
+
+    def is_wanted(self) -> bool:
+        """True once. Call it again and again; it asks every `ASK_WEATHER_EVERY_S`."""
+        if self._done:
+            return False
+        if self._asking is None and time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + ASK_WEATHER_EVERY_S
+            with self._log.open("wb") as log:
+                self._asking = subprocess.Popen(
+                    makiba_command("weather", "places"), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+        if self._asking is not None and self._asking.poll() is not None:
+            self._done = self._asking.returncode == 0
+            self._asking = None
+        return self._done
 
 
 def _with_port(env: dict[str, str], settings: Settings, number: int) -> dict[str, str]:

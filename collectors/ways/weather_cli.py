@@ -1,4 +1,4 @@
-"""`makiba weather fetch|run|show`: the weather service's forecasts, warnings and observations."""
+"""`makiba weather fetch|run|places|show`: the weather service's forecasts, warnings and observations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from typing import Annotated
 
 import typer
 
-from collectors.console import CONSOLE, explained, fail, new_app, open_own_registry, open_own_store
+from collectors.console import (
+    CONSOLE,
+    explained,
+    fail,
+    new_app,
+    open_own_registry,
+    open_own_store,
+    own_registry,
+)
 from collectors.ingest import Ingest
 from collectors.registry import Registry
 from collectors.registry import weather as rows
@@ -58,6 +66,19 @@ def weather_run() -> None:
         signal.signal(number, lambda *_: stop.set())
     with explained(), _opened() as (_, _, _, way):
         way.run(stop)
+
+
+@weather.command("places")
+def weather_places() -> None:
+    """Which farms look at which areas and stations. Exit code 1 when none does."""
+    with explained(), own_registry() as registry, registry.read() as session:
+        found = rows.list_site_weather(session, CONSOLE)
+        for row in found:
+            codes = {"office": row.office, "area": row.area, "municipality": row.municipality,
+                     "station": row.station, "amedas": row.amedas}  # fmt: skip
+            typer.echo(f"{row.site_id}  " + "  ".join(f"{name} {code}" for name, code in codes.items() if code))
+    if not found:
+        raise typer.Exit(1)
 
 
 @weather.command("show")

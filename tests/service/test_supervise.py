@@ -14,6 +14,8 @@ from deploy import supervise
 from deploy.supervise import Child, Supervisor
 from tests.parts import ROOT, Process, free_port, wait_until
 from tests.service.figures_parts import page
+from tests.service.ways_parts import run
+from tests.service.weather_parts import WeatherService
 
 SLEEPER = "import signal,time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); time.sleep(60)"
 
@@ -193,8 +195,34 @@ def test_makiba_up_serves_the_pages_with_a_broker_of_its_own(tmp_path: Path) -> 
         wait_until(lambda: supervise.listens(figures + 1), 10, up.log)
         assert "makiba_watch_farms" in page(figures + 1).samples
         assert "makiba_serve_open_streams" in page(figures + 2).samples
+        # It asks whether a farm names a place of the weather service; none does.
+        wait_until((tmp_path / "home" / "logs" / "weather-places.log").exists, 10, up.log)
+        assert not (tmp_path / "home" / "logs" / "weather.log").exists()
         assert up.terminate() == 0, up.log()
     assert not supervise.listens(port)
+
+
+def test_makiba_up_asks_for_the_weather_when_a_farm_names_a_place_of_it(tmp_path: Path) -> None:
+    home, site = tmp_path / "home", tmp_path / "site.yaml"
+    home.mkdir()
+    text = "site: s-1\nname: {ja: 牧場}\n"
+    site.write_text(text, encoding="utf-8")
+    assert run(home, "site", "apply", str(site)).exit_code == 0
+    assert run(home, "weather", "places").exit_code == 1
+    site.write_text(f'{text}weather: {{office: "014030", area: "014030"}}\n', encoding="utf-8")
+    assert run(home, "site", "apply", str(site)).exit_code == 0
+    assert run(home, "weather", "places").stdout == "s-1  office 014030  area 014030\n"
+    with WeatherService() as service:
+        env = {
+            "MAKIBA_HOME": str(home), "MAKIBA_HTTP_PORT": str(free_port()), "MAKIBA_MQTT_PORT": str(free_port()),
+            "MAKIBA_WEATHER_JMA": service.url,
+        }  # fmt: skip
+        with Process(
+            [sys.executable, "-m", "makiba", "up", "--broker"], log=tmp_path / "up.log", env=env, cwd=ROOT
+        ) as up:
+            wait_until(lambda: service.requests, 30, up.log)
+            assert service.requests[0][0] == "/bosai/forecast/data/forecast/014030.json"
+            assert up.terminate() == 0, up.log()
 
 
 def test_makiba_up_says_what_is_wrong_and_starts_nothing(tmp_path: Path) -> None:
