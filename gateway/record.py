@@ -17,6 +17,8 @@ STATE = "state"
 OK = "ok"
 SAY_AGAIN_MS = 8 * 60 * 1000
 """Looked at once a minute, so that 10 min hold with room."""
+NEAR_MS = 10
+"""Polls that end as close as this to the one before are told apart; more is a clock that was set back."""
 
 # From the worst down; any exception-N stands with 'exception'.
 _WORST_FIRST = (
@@ -43,12 +45,13 @@ class Recorder:
         self._clock = clock
         self._keep = keep
         self._states: dict[str, tuple[Series, str, int]] = {}
+        self._stamped: dict[Series, int] = {}
         self.counts = Counts()
 
     def record(self, values: Iterable[tuple[Series, Value]], states: Mapping[str, str], *, ago_ms: int = 0) -> None:
         """One poll: its values, measured `ago_ms` before now, and the states of its subjects, which are now's."""
         now_ms = self._clock.now_ms()
-        readings = [Reading(series, now_ms - ago_ms, value) for series, value in values]
+        readings = self._stamp(list(values), now_ms - ago_ms)
         for subject, state in states.items():
             known = self._states.get(subject)
             if known is None:
@@ -59,6 +62,19 @@ class Recorder:
                 readings.append(Reading(known[0], at_ms, state))
         if readings:
             self._keep(readings)
+
+    def _stamp(self, values: Sequence[tuple[Series, Value]], at_ms: int) -> list[Reading]:
+        """`values` at `at_ms`, or at the next free millisecond.
+
+        A poll that was held up ends right before the next one: at the same millisecond the later would replace it.
+        """
+        stamped = self._stamped
+        last_ms = max((stamped.get(series, 0) for series, _ in values), default=0)
+        if 0 <= last_ms - at_ms < NEAR_MS:
+            at_ms = last_ms + 1
+        for series, _ in values:
+            stamped[series] = at_ms
+        return [Reading(series, at_ms, value) for series, value in values]
 
     def state_of(self, subject: str) -> str | None:
         """The state last recorded."""

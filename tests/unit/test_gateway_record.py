@@ -70,3 +70,34 @@ def test_the_worst_state_wins() -> None:
     assert worst(["ok", "sentinel", "timeout", "exception-2"]) == "timeout"
     assert worst(["ok", "exception-2", "out-of-range"]) == "exception-2"
     assert worst([]) == "ok"
+
+
+def test_two_polls_in_one_millisecond_are_two_readings(
+    recorder: Recorder, clock: HandClock, kept: list[list[Reading]]
+) -> None:
+    first, second = Series("s", "d.a", "value"), Series("s", "d.b", "value")
+    began = clock.now
+    for number in range(3):
+        recorder.record([(first, float(number)), (second, float(number))], {})
+    clock.now += 1  # behind what was stamped: still later than the poll before
+    recorder.record([(first, 3.0)], {})
+    assert [r.time_ms - began for readings in kept for r in readings] == [0, 0, 1, 1, 2, 2, 3]
+
+
+def test_a_clock_that_is_set_back_is_believed(
+    recorder: Recorder, clock: HandClock, kept: list[list[Reading]]
+) -> None:
+    series = Series("s", "d", "value")
+    recorder.record([(series, 1.0)], {})
+    clock.now -= 3_600_000
+    recorder.record([(series, 2.0)], {})
+    assert kept[1][0].time_ms == clock.now
+
+
+def test_two_polls_that_overlap_are_told_apart_by_what_both_have(
+    recorder: Recorder, kept: list[list[Reading]]
+) -> None:
+    first, second = Series("s", "d.a", "value"), Series("s", "d.b", "value")
+    recorder.record([(first, 1.0)], {})
+    recorder.record([(second, 1.0), (first, 2.0)], {})
+    assert kept[1][0].time_ms == kept[1][1].time_ms == kept[0][0].time_ms + 1
