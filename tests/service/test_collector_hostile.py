@@ -146,7 +146,14 @@ def test_a_pack_that_cannot_be_read_can_be_had_as_it_came(home: Path, broker: Br
         hostile.send_raw(data, batch_id(1))
         hostile.send_raw(data, b"no id")
         hostile.ack_of(1, within_s=15)
-    with open_registry(f"sqlite:{home / 'registry.db'}").read() as session:
+        registry = open_registry(f"sqlite:{home / 'registry.db'}")
+
+        def letters() -> int:
+            with registry.read() as session:
+                return len(dead_letters.list_letters(session, CONSOLE))
+
+        wait_until(lambda: letters() == 2, 15)  # what has no id has no answer either
+    with registry.read() as session:
         rows = dead_letters.list_letters(session, CONSOLE)
         assert [dead_letters.payload_of(session, CONSOLE, row.id) for row in rows] == [data, data]
     done = makiba("site", "refused", "--pack", str(rows[0].id), log=home / "pack", env={"MAKIBA_HOME": str(home)})

@@ -85,7 +85,10 @@ def test_every_committed_reading_arrives_over_kills_and_an_acknowledged_batch_do
     wait_until(lambda: committed <= scene.stored(), 25, lambda: str(committed - scene.stored()))
     wait_until(scene.is_empty, 25, lambda: str(scene.waiting().keys()))
     assert scene.process.terminate() == 0
-    assert {h.batch.spool for h in scene.collector.heard if h.readings} == {scene.collector.heard[0].batch.spool}
+    # The hot file outlives every kill; what a busy machine left waiting comes from the journal, which has its own id.
+    heard = [h.batch.spool for h in scene.collector.heard if h.readings]
+    assert heard[0] == scene.hot_id()
+    assert len(set(heard)) <= 2
 
 
 def test_a_dead_store_keeps_the_readings_and_they_go_when_it_lives(scene: Scene) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -77,7 +78,8 @@ def stored(store: InfluxStore, columns: Columns) -> list[bool]:
     return [there.get((series, time_ms)) == value for series, time_ms, value in rows]
 
 
-IN_A_MINUTE = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+IN_A_MINUTE = "a date in a minute"
+"""Stands in `ANSWERS` for the date, which is made when the answer is asked for."""
 
 ANSWERS: list[tuple[Fault, type[StoreError], str]] = [
     (Fault(429, b'{"code":"too many requests","message":"slow down"}', {"Retry-After": "7"}), StoreUnavailable, "7"),
@@ -106,6 +108,9 @@ def test_an_answer_that_is_no_success_is_said_to_be_what_it_is_and_the_same_writ
 ) -> None:
     columns = rows_of(20)
     store.write_columns(rows_of(1))  # now it knows what the store keeps, and only writes
+    if fault.headers.get("Retry-After") == IN_A_MINUTE:
+        date = datetime.now(UTC) + timedelta(seconds=60)
+        fault = replace(fault, headers={"Retry-After": format_datetime(date, usegmt=True)})
     door.fault = lambda path, body: fault
     with pytest.raises(kind) as wrote:
         store.write_columns(columns)
