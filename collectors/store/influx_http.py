@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,7 +23,7 @@ from urllib.parse import urlencode
 import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError, SSLError
 
-from collectors.store.line_protocol import EARLIEST_MS, LATEST_MS, identifier, tags_are
+from collectors.store.line_protocol import ANCHOR, EARLIEST_MS, LATEST_MS, anchor_line, identifier, tags_are
 from collectors.store.protocol import StoreError, StoreMisconfigured, StoreUnavailable
 
 CONNECT_S: Final = 3.0
@@ -31,6 +32,7 @@ ANSWER_S: Final = 20.0
 LONGEST_WAIT_S: Final = 300.0
 """A server that asks for more patience is asked again after this long."""
 
+_UTC_DAY_MS: Final = 86_400_000
 _ROWS_PER_CHUNK: Final = "10000"
 _MINUS_ZERO: Final = re.compile(rb"-0[,\]]")
 _DROPPED: Final = re.compile(r"\bdropped=(\d+)\s*$")
@@ -53,7 +55,16 @@ class NoDatabase(Exception):
 
 
 class Database:
-    """The 1.x way to write: `POST /write`. Makes the database when it is missing."""
+    """The 1.x way to write: `POST /write`. Makes the database when it is missing.
+
+    Before a delete each measurement that it touches gets an anchor: a point without tags, which no delete reaches.
+    With `index-version = "inmem"`, Debian's default, 1.6 holds a series twice when it began with two readings in one
+    request. A delete that takes a series away starts a new generation of the index, in which only one of the two is.
+    When all series of an older generation have gone, through such doubles, the server forgets the whole measurement:
+    SELECT finds nothing in it, of any farm, until a series is written again or the server is restarted. The anchor is
+    in every generation, so that none ever is empty. A generation from before the first anchor still can be; then the
+    anchor is forgotten too, and whoever deleted is told.
+    """
 
     def __init__(self, http: Http, database: str) -> None:
         self._http = http
@@ -85,11 +96,34 @@ class Database:
         """Removes the points of `measurement` and `tags` before `end_ms`."""
         condition = f"{tags_are(tags)} AND " if tags else ""
         statement = f"DELETE FROM {identifier(measurement)} WHERE {condition}time < {end_ms}ms"  # noqa: S608 (quoted)
-        self._http.query(self._database, statement)
+        self._delete([measurement], statement, end_ms)
 
     def delete_site(self, site: str) -> None:
         """Removes all points of `site`, and its name."""
-        self._http.query(self._database, f"DROP SERIES WHERE {tags_are({'site': site})}")
+        there = tags_are({"site": site})
+        tables = self._http.query(self._database, f"SHOW MEASUREMENTS WHERE {there}")
+        measurements = [str(name) for table in tables for (name,) in table["values"]]
+        self._delete(measurements, f"DROP SERIES WHERE {there}", EARLIEST_MS)
+
+    def _delete(self, measurements: Sequence[str], statement: str, end_ms: int) -> None:
+        """Runs `statement`, which deletes nothing from `end_ms` on that has no tags, with anchors in place."""
+        today_ms = time.time_ns() // 1_000_000 // _UTC_DAY_MS * _UTC_DAY_MS
+        anchors = [anchor_line(measurement, max(end_ms, today_ms)) for measurement in measurements]
+        if not anchors:
+            return
+        try:
+            self.write("\n".join(anchors).encode())
+        except (Refused, TooLarge) as error:
+            raise StoreMisconfigured(f"nothing is deleted, since anchors are refused: {error}") from None
+        self._http.query(self._database, statement)
+        sources = ", ".join(identifier(measurement) for measurement in measurements)
+        ask = f"SELECT last({identifier(ANCHOR)}) FROM {sources} WHERE \"site\" = ''"  # noqa: S608 (quoted)
+        seen = self._http.query(self._database, ask)
+        if gone := set(measurements) - {table["name"] for table in seen}:
+            raise StoreMisconfigured(
+                f"{self._http.base}: InfluxDB's index in memory has forgotten {', '.join(sorted(gone))}; "
+                "all is on its disk: restart influxd, once"
+            )
 
     def close(self) -> None:
         pass

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from collectors.store.influx_marks import QUARTER_MARK
 from collectors.store.influx_windows import STATE_QUERY, WINDOW, Query, state_of
-from collectors.store.line_protocol import from_groups, groups, identifier
+from collectors.store.line_protocol import ANCHOR, from_groups, groups, identifier
 from collectors.store.protocol import Inventory, Level
 
 _TYPES: Final = {
     **dict.fromkeys(("value", "min", "mean", "max", "last", "sum"), "float"),
-    **dict.fromkeys(("count", "changed", "folded"), "integer"),
+    **dict.fromkeys(("count", "changed", "folded", ANCHOR), "integer"),
     "text": "string",
 }
 
@@ -40,7 +40,7 @@ def take_inventory(query: Query) -> Inventory:
     keys = [key for table in query("SHOW SERIES") for (key,) in table["values"]]
     state = state_of(query(STATE_QUERY))
     return Inventory(
-        series=sum(key.partition(",")[0] in raw for key in keys),
+        series=sum("," in key and key.partition(",")[0] in raw for key in keys),
         rows=rows,
         dirty=sum(int(table["values"][0][1]) for table in dirty),
         oldest_ms=min(edges, default=None),

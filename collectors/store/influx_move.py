@@ -6,14 +6,16 @@ Carried roll-ups get no mark: nothing is dirty about them, and their raw is not 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from collectors.store.influx_http import Bucket, Database
 from collectors.store.influx_rollup import RollUps
 from collectors.store.influx_windows import ROW, WINDOW, window_line, window_of
-from collectors.store.line_protocol import EARLIEST_MS, groups, identifier, where
+from collectors.store.line_protocol import EARLIEST_MS, groups, identifier, tags_are, where
 from collectors.store.protocol import Level, StoreMisconfigured, Window
 from makiba.reading import Series
+
+_SITES_PER_QUERY: Final = 100
 
 
 class _Influx(Protocol):
@@ -31,7 +33,14 @@ class Moves:
     def sites(self: _Influx) -> list[str]:
         holding = ", ".join(identifier(name) for name in (*groups(), *WINDOW.values()))
         tables = self._query(f'SHOW TAG VALUES FROM {holding} WITH KEY = "site"')
-        return sorted({str(row[1]) for table in tables for row in table["values"]})
+        named = sorted({str(row[1]) for table in tables for row in table["values"]})
+        # An index in memory may still name a site that was deleted.
+        found = []
+        for start in range(0, len(named), _SITES_PER_QUERY):
+            some = named[start : start + _SITES_PER_QUERY]
+            asked = [f"SHOW SERIES FROM {holding} WHERE {tags_are({'site': site})} LIMIT 1" for site in some]
+            found += sorted({some[table["statement"]] for table in self._query("; ".join(asked))})
+        return found
 
     def horizons(self: _Influx) -> Mapping[Level, int]:
         return {level: at for level, at in self._rollups.state().kept_from_ms.items() if at > EARLIEST_MS}

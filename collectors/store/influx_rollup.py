@@ -248,6 +248,7 @@ class RollUps:
     def _has_before(self, measurement: str, tags: Mapping[str, str], end_ms: int) -> bool:
         """Whether there is anything to delete: a delete makes the server stop its compactions."""
         condition = "".join(f"{tags_are({name: value})} AND " for name, value in tags.items())
+        condition += "\"site\" != '' AND "  # an old anchor alone is nothing to delete
         return bool(
             self._query(
                 f"SELECT * FROM {identifier(measurement)} WHERE {condition}time < {end_ms}ms LIMIT 1"  # noqa: S608

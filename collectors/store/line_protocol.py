@@ -18,6 +18,9 @@ EARLIEST_MS: Final = -9_223_372_036_854
 LATEST_MS: Final = 9_223_372_036_854
 """InfluxDB keeps nanoseconds in 64 bits: 1677 to 2262."""
 
+ANCHOR: Final = "anchor"
+"""The field of the point that keeps a measurement's name alive; see `influx_http.Database`."""
+
 _TAG: Final = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ "})
 _MEASUREMENT: Final = str.maketrans({",": "\\,", " ": "\\ "})
 _TEXT: Final = str.maketrans({"\\": "\\\\", '"': '\\"'})
@@ -32,6 +35,11 @@ def head_of(series: Series) -> str:
         f"{group},quantity={series.quantity.translate(_TAG)},site={series.site.translate(_TAG)}"
         f",subject={series.subject.translate(_TAG)}"
     )
+
+
+def anchor_line(measurement: str, at_ms: int) -> str:
+    """The line of a measurement's anchor."""
+    return f"{measurement.translate(_MEASUREMENT)} {ANCHOR}=1i {min(at_ms, LATEST_MS)}000000"
 
 
 def spell_text(text: str) -> str:

@@ -32,6 +32,15 @@ def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def influxd_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
+    """With the only index that 2.x has."""
+    if INFLUXD is None:
+        pytest.skip(NO_INFLUXD)
+    with Influxd(tmp_path_factory.mktemp("influx"), index="tsi1") as server:
+        yield server
+
+
 @pytest.fixture(scope="module", params=["sqlite", "influx1", "influx2"])
 def reopen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reopen]:
     """Opens the same store again, as another process would."""
@@ -47,7 +56,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "sqlite":
         yield at(f"sqlite:{tmp_path_factory.mktemp('sqlite') / 'store.db'}")
     else:
-        server = request.getfixturevalue("influxd")
+        server = request.getfixturevalue("influxd" if request.param == "influx1" else "influxd_on_disk")
         first = open_store(server.url)
         first.check()  # makes the database
         first.close()

@@ -17,23 +17,9 @@ from collectors.store import ReadingsRejected, Store, Window
 from collectors.store.levels import DAY_MS, DAY_OFFSET_MS, MINUTE_MS, QUARTER_MS
 from collectors.store.sqlite import SqliteStore
 from makiba.reading import Columns, Series, Value
-from tests.service.influx_parts import INFLUXD, NO_INFLUXD, Influxd
-from tests.service.test_store_contract import Reopen, reopen
+from tests.service.test_store_contract import Reopen, influxd, influxd_on_disk, reopen
 
-__all__ = ["reopen"]  # a fixture
-
-
-@pytest.fixture(scope="module")
-def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
-    """With the index on disk: that in memory of 1.6 sometimes loses sight of a series of which a part is deleted.
-
-    Seen with `DELETE … WHERE time < …` and readings on both sides: `SELECT` then finds none until the series is
-    written again or the server starts again.
-    """
-    if INFLUXD is None:
-        pytest.skip(NO_INFLUXD)
-    with Influxd(tmp_path_factory.mktemp("influx"), index="tsi1") as server:
-        yield server
+__all__ = ["influxd", "influxd_on_disk", "reopen"]  # fixtures
 
 
 Fresh = Callable[[], Store]
