@@ -33,10 +33,24 @@ def check() -> None:
                 found = store.inventory()
         except StoreDamaged as error:
             _damaged(settings, [str(error)])
-    if found.problems:
-        _damaged(settings, found.problems)
+    if found.damaged:
+        _damaged(settings, [*found.problems, *found.away])
     for line in spell_inventory(found):
         typer.echo(line)
+    for problem in (*found.problems, *found.away):
+        typer.echo(problem, err=True)
+    if found.problems:
+        fail(
+            "No reading that is stored is lost. See to the above on that server (docs/stores.md says what may write"
+            " there); readings that it refuses until then are dead letters (`makiba site refused`)."
+        )
+    if found.away:
+        typer.echo(
+            "It was not looked into, and nothing is known to be damaged. Start the server, or see to the network, and"
+            " check again; gateways keep the readings of its farms meanwhile.",
+            err=True,
+        )
+        raise typer.Exit(1)
     typer.echo(f"{settings.store_url}: whole")
 
 

@@ -120,7 +120,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What a store holds. `rows` by level; None where a store cannot say, `problems` what is damaged."""
+    """What a store holds. `rows` by level; None where a store cannot say."""
 
     series: int
     rows: Mapping[Level, int | None]
@@ -131,6 +131,11 @@ class Inventory:
     newest_ms: int | None = None
     kept_from_ms: Mapping[Level, int] = field(default_factory=dict)
     problems: Sequence[str] = ()
+    """What a person has to see to, and why."""
+    damaged: bool = False
+    """A file's pages are among the problems: a backup has to take its place."""
+    away: Sequence[str] = ()
+    """Servers that did not answer, and why: nothing of theirs is counted here."""
 
 
 class Store(Protocol):

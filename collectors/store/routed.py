@@ -29,6 +29,7 @@ from collectors.store.protocol import (
     Point,
     ReadingsRejected,
     Store,
+    StoreDamaged,
     StoreError,
     StoreUnavailable,
     Window,
@@ -168,6 +169,7 @@ class RoutedStore:
     def inventory(self) -> Inventory:
         done, failed = self._each(lambda store: store.inventory())
         parts = list(done.values())
+        away = {name: error for name, error in failed.items() if isinstance(error, StoreUnavailable)}
         levels = {level for part in parts for level in part.rows}
         return Inventory(
             series=sum(part.series for part in parts),
@@ -177,8 +179,10 @@ class RoutedStore:
             newest_ms=max((p.newest_ms for p in parts if p.newest_ms is not None), default=None),
             problems=[
                 *(f"{name}: {problem}" for name, part in done.items() for problem in part.problems),
-                *(f"{name}: {error}" for name, error in failed.items()),
+                *(f"{name}: {error}" for name, error in failed.items() if name not in away),
             ],
+            damaged=any(part.damaged for part in parts) or any(isinstance(e, StoreDamaged) for e in failed.values()),
+            away=[f"{name}: {error}" for name, error in away.items()],
         )
 
     @property

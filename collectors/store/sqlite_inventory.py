@@ -25,11 +25,11 @@ def take_inventory(path: Path) -> Inventory:
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0, isolation_level=None)
     except sqlite3.Error as error:
-        return Inventory(0, {}, 0, problems=(str(error),))
+        return Inventory(0, {}, 0, problems=(str(error),), damaged=True)
     try:
         problems = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({_PROBLEMS})") if row[0] != "ok"]
         if problems:
-            return Inventory(0, {}, 0, _size(path), problems=problems)
+            return Inventory(0, {}, 0, _size(path), problems=problems, damaged=True)
         db.execute("BEGIN")
         layout = read_layout(db)
         newest, oldest = _span(db, layout)
@@ -43,7 +43,7 @@ def take_inventory(path: Path) -> Inventory:
             kept_from_ms={level: at for level, at in layout.kept_from_ms.items() if at},
         )
     except sqlite3.DatabaseError as error:
-        return Inventory(0, {}, 0, _size(path), problems=(str(error),))
+        return Inventory(0, {}, 0, _size(path), problems=(str(error),), damaged=True)
     finally:
         db.close()
 

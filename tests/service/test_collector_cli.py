@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from collectors.registry import open_registry, sites
+from collectors.registry import open_registry, sites, store_servers
 from collectors.store import open_store
 from makiba.cli import root
 from makiba.located_yaml import ConfigErrors
@@ -114,6 +114,35 @@ def test_the_store_is_looked_into(tmp_path: Path) -> None:
     assert "refused" in down.stderr
     wrong = run(tmp_path, "store", "check", MAKIBA_STORE="sqllite:x")
     assert (wrong.returncode, "did you mean 'sqlite'" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.skipif(INFLUXD is None, reason=NO_INFLUXD)
+def test_what_is_wrong_with_an_influxdb_is_not_called_a_damaged_file(tmp_path: Path) -> None:
+    assert run(tmp_path, "site", "migrate").returncode == 0
+    with Influxd(tmp_path / "influx") as server:
+        server.ask("CREATE DATABASE makiba")
+        server.put('air,quantity=air_temperature,site=s,subject=b value="x" 1790000000000')
+        other = run(tmp_path, "store", "check", MAKIBA_STORE=server.url)
+        assert other.returncode == 2
+        assert "field value is string" in other.stderr
+        assert "makiba site refused" in other.stderr
+        server.ask("DROP DATABASE makiba")
+        assert run(tmp_path, "store", "check", MAKIBA_STORE=server.url).returncode == 0
+        registry = open_registry(f"sqlite:{tmp_path / 'registry.db'}")
+        with registry.write() as session:
+            store_servers.put_server(session, CONSOLE, "kita", server.url, "", 1)
+        registry.close()
+        both = run(tmp_path, "store", "check")
+        assert (both.returncode, both.stdout.endswith(": whole\n")) == (0, True)
+    away = run(tmp_path, "store", "check")
+    assert away.returncode == 1
+    assert "kita: " in away.stderr
+    assert "Start the server" in away.stderr
+    assert "series 0" in away.stdout  # what answered was looked into
+    assert "whole" not in away.stdout
+    for ran in (other, away):
+        assert "backup" not in ran.stderr
+        assert "is damaged" not in ran.stderr
 
 
 def test_collect_without_keys_does_not_start(tmp_path: Path) -> None:
