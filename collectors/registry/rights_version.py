@@ -2,8 +2,9 @@
 
 Nobody has to think of it: a session that writes (`WritingSession`) notices changes to the tables that rights are
 made of (`schema.RIGHTS_TABLES`), by objects or by statements, and raises the number before it commits. Statements in
-plain SQL text are not noticed; there are none. Whoever holds something open (a stream) remembers the number with
-which its rights were worked out, and works them out again when it is another.
+plain SQL text are not noticed; there are none. Of signed-in browsers only their end counts: a new one holds nothing
+open yet, and one that goes on longer is looked at when it was to end. Whoever holds something open (a stream)
+remembers the number with which its rights were worked out, and works them out again when it is another.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import event, select, update
 from sqlalchemy.orm import ORMExecuteState, Session
 
-from collectors.registry.schema import RIGHTS_TABLES, RightsVersion
+from collectors.registry.schema import RIGHTS_TABLES, SESSION_TABLES, RightsVersion
 
 _CHANGED: Final = "rights_changed"
 
@@ -36,15 +37,19 @@ def current(session: Session) -> int:
 
 @event.listens_for(WritingSession, "after_flush")
 def _flushed(session: Session, _: Any) -> None:
-    for row in (*session.new, *session.dirty, *session.deleted):
-        if row.__table__.name in RIGHTS_TABLES:
-            session.info[_CHANGED] = True
-            return
+    gone = [row for row in session.deleted if row.__table__.name in SESSION_TABLES]
+    if gone or any(row.__table__.name in RIGHTS_TABLES for row in (*session.new, *session.dirty, *session.deleted)):
+        session.info[_CHANGED] = True
 
 
 @event.listens_for(WritingSession, "do_orm_execute")
-def _executed(state: ORMExecuteState) -> None:
-    mapper = state.bind_mapper
-    writes = state.is_insert or state.is_update or state.is_delete
-    if writes and mapper is not None and getattr(mapper.local_table, "name", "") in RIGHTS_TABLES:
+def _executed(state: ORMExecuteState) -> Any:
+    table = getattr(state.bind_mapper.local_table, "name", "") if state.bind_mapper else ""
+    if not (table in RIGHTS_TABLES and (state.is_insert or state.is_update or state.is_delete)) and not (
+        table in SESSION_TABLES and state.is_delete
+    ):
+        return None
+    result: Any = state.invoke_statement()
+    if result.rowcount:
         state.session.info[_CHANGED] = True
+    return result

@@ -223,7 +223,8 @@ class RightsVersion(Base):
     version: Mapped[int]
 
 
-RIGHTS_TABLES: Final = frozenset({"person", "role", "consent", "web_session", "place", "placement"})
+SESSION_TABLES: Final = frozenset({"web_session"})
+RIGHTS_TABLES: Final = frozenset({"person", "role", "consent", "place", "placement"})
 """What the rights of a viewer are made of; a placement decides of which class a value is."""
 
 

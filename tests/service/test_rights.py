@@ -170,13 +170,13 @@ def test_every_change_of_rights_raises_the_number_and_nothing_else_does(registry
             return rights_version.current(session)
 
     given = give(registry, "tank", role="coop")
+    with registry.write() as session:
+        people.create_session(session, CONSOLE, token_hash="t", person_id=2, now_ms=T, expires_ms=T + 9)
     changes: list[Callable[[Any], object]] = [
         lambda s: consent.give(s, OWNER, SITE, classes=["herd"], role="vet", now_ms=T),
         lambda s: consent.withdraw(s, OWNER, SITE, given, T),
         lambda s: people.grant_role(s, OWNER, 4, SITE, "vet", T),
         lambda s: people.revoke_role(s, OWNER, 4, SITE, T),
-        lambda s: people.create_session(s, CONSOLE, token_hash="t", person_id=2, now_ms=T, expires_ms=T + 9),
-        lambda s: people.touch(s, CONSOLE, "t", T, T + 99),
         lambda s: people.delete_session(s, CONSOLE, "t"),
         lambda s: people.set_disabled(s, CONSOLE, 2, T),
         lambda s: people.create_person(s, CONSOLE, login="new", name="new", now_ms=T),
@@ -190,7 +190,9 @@ def test_every_change_of_rights_raises_the_number_and_nothing_else_does(registry
     before = number()
     with registry.write() as session:
         audit.note_read(session, OWNER, SITE, {"tank"}, "/x", T)
-        people.get_session(session, CONSOLE, "t", T)
+        people.create_session(session, CONSOLE, token_hash="u", person_id=3, now_ms=T, expires_ms=T + 9)
+        people.touch(session, CONSOLE, "u", T, T + 99)
+        people.delete_session(session, CONSOLE, "nobody's")
     with pytest.raises(RuntimeError), registry.write() as session:  # noqa: PT012 (the block is what is rolled back)
         people.grant_role(session, OWNER, 4, SITE, "vet", T)
         raise RuntimeError
