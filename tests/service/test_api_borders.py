@@ -352,6 +352,36 @@ def test_every_read_from_outside_stands_in_the_audit_and_the_farms_own_does_not(
     assert route[1] in WHAT  # people can read what it was
 
 
+def test_a_consent_and_its_audit_are_told_in_words_of_both_languages(town: Town) -> None:
+    cookie = {"Cookie": f"{COOKIE}={town.cookies['owner']}"} | WRITE
+    path = f"{PREFIX}/sites/{SITE}/consents"
+    wanted = {"person": town.people["vet"], "classes": ["herd", "alerts"], "until_ms": town.centre.clock() + 9}
+    told = town.browser.post(path, json=wanted, headers=cookie).json()
+    assert told | {"id": ""} == {
+        "id": "", "role": None, "person": town.people["vet"], "grantee": {"ja": "vetさん", "en": "vetさん"},
+        "classes": [
+            {"id": "alerts", "name": {"ja": "警報", "en": "alerts"}},
+            {"id": "herd", "name": {"ja": "牛と えさ", "en": "herd and feed"}},
+        ],
+        "from_ms": town.centre.clock(), "until_ms": town.centre.clock() + 9, "given_ms": town.centre.clock(),
+        "given_by": "ownerさん", "withdrawn_ms": None, "withdrawn_by": None, "in_force": True,
+    }  # fmt: skip
+    assert town.browser.delete(f"{path}/{told['id']}", headers=cookie).status_code == 204
+    [now] = [c for c in town.browser.get(path, headers=cookie).json()["consents"] if c["id"] == told["id"]]
+    assert (now["in_force"], now["withdrawn_by"]) == (False, "ownerさん")
+    rows = town.browser.get(f"{PREFIX}/sites/{SITE}/audit", headers=cookie).json()["rows"]
+    about = [r for r in rows if r["detail"].get("consent") == told["id"]]
+    assert {(r["what_name"]["en"], r["role_name"]["ja"]) for r in about} == {
+        ("gave a consent", "経営主"), ("withdrew a consent", "経営主"),
+    }  # fmt: skip
+    # Whether a number is a person's is not told to who has nothing to do with them.
+    refused = [
+        town.browser.post(path, json={"person": number, "classes": ["herd"]}, headers=cookie)
+        for number in (town.people["admin"], 999_999)
+    ]
+    assert {(r.status_code, r.content) for r in refused} == {(422, refused[0].content)}
+
+
 def test_the_audit_is_read_in_pages_without_holes(town: Town) -> None:
     path, cookie = f"{PREFIX}/sites/{CONSENTING}/audit", {"Cookie": f"{COOKIE}={town.cookies['owner']}"}
 
