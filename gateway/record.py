@@ -51,7 +51,10 @@ class Recorder:
     def record(self, values: Iterable[tuple[Series, Value]], states: Mapping[str, str], *, ago_ms: int = 0) -> None:
         """One poll: its values, measured `ago_ms` before now, and the states of its subjects, which are now's."""
         now_ms = self._clock.now_ms()
-        readings = self._stamp(list(values), now_ms - ago_ms)
+        measured = list(values)
+        moved_ms = self._moved_ms(measured, now_ms - ago_ms)
+        now_ms += moved_ms
+        readings = [Reading(series, now_ms - ago_ms, value) for series, value in measured]
         for subject, state in states.items():
             known = self._states.get(subject)
             if known is None:
@@ -63,18 +66,17 @@ class Recorder:
         if readings:
             self._keep(readings)
 
-    def _stamp(self, values: Sequence[tuple[Series, Value]], at_ms: int) -> list[Reading]:
-        """`values` at `at_ms`, or at the next free millisecond.
+    def _moved_ms(self, values: Sequence[tuple[Series, Value]], at_ms: int) -> int:
+        """How much later than `at_ms` a poll is stamped, so that it does not replace the one before.
 
-        A poll that was held up ends right before the next one: at the same millisecond the later would replace it.
+        A poll that was held up ends right before the next one, often within the same millisecond.
         """
         stamped = self._stamped
         last_ms = max((stamped.get(series, 0) for series, _ in values), default=0)
-        if 0 <= last_ms - at_ms < NEAR_MS:
-            at_ms = last_ms + 1
+        moved_ms = last_ms + 1 - at_ms if 0 <= last_ms - at_ms < NEAR_MS else 0
         for series, _ in values:
-            stamped[series] = at_ms
-        return [Reading(series, at_ms, value) for series, value in values]
+            stamped[series] = at_ms + moved_ms
+        return moved_ms
 
     def state_of(self, subject: str) -> str | None:
         """The state last recorded."""
