@@ -158,7 +158,9 @@ def ended_warnings(session: Session, viewer: Viewer, area: str) -> dict[tuple[st
     query = select(WeatherWarning.code, func.max(WeatherWarning.ended_ms)).where(
         WeatherWarning.area == area, WeatherWarning.ended_ms.is_not(None)
     )
-    return {(area, code): ended_ms for code, ended_ms in session.execute(query.group_by(WeatherWarning.code))}
+    return {
+        (area, code): ended_ms for code, ended_ms in session.execute(query.group_by(WeatherWarning.code)) if ended_ms
+    }
 
 
 def site_warnings(

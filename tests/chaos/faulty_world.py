@@ -232,7 +232,7 @@ class Collector:
 
     def start(self) -> None:
         self.inbox.clear()
-        self._ingest = Ingest(self.registry, self.store)  # type: ignore[arg-type]
+        self._ingest = Ingest(self.registry, self.store)
 
     def work(self, fate: str, answers: int, publish: Callable[[bytes], None]) -> None:
         """Takes what is in the inbox; of the answers at most `answers` get out before it dies, if that is less."""

@@ -30,7 +30,7 @@ def page(port: int) -> Page:
         text = answer.read().decode()
     samples: dict[str, float] = {}
     labels: set[tuple[str, str]] = set()
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]
         for sample in family.samples:
             spelled = ",".join(f"{key}={value}" for key, value in sorted(sample.labels.items()))
             samples[f"{sample.name}{{{spelled}}}" if spelled else sample.name] = sample.value
