@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import textwrap
@@ -175,8 +176,12 @@ def test_a_child_that_says_its_configuration_is_wrong_is_hopeless(tmp_path: Path
 
 
 def three_free_ports() -> int:
-    """A port of the loopback that nobody listens on, as the two after it."""
-    return wait_until(lambda: next((p for p in [free_port()] if not any(map(supervise.listens, range(p, p + 3)))), 0))
+    """A port of the loopback that nobody listens on, as the two after it.
+
+    Below those that Linux gives to connections (from 32768 on), so that nobody takes one of them meanwhile.
+    """
+    starts = iter(random.sample(range(12_000, 32_000, 3), 100))
+    return next(p for p in starts if not any(map(supervise.listens, range(p, p + 3))))
 
 
 def test_makiba_up_serves_the_pages_with_a_broker_of_its_own(tmp_path: Path) -> None:
