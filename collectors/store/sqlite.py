@@ -32,7 +32,8 @@ from collectors.store.protocol import (
 from collectors.store.sqlite_inventory import take_inventory
 from collectors.store.sqlite_layout import SCHEMA, VERSION, Layout, layout_version, make_views, read_layout
 from collectors.store.sqlite_reads import newest_numbers, numbers_of, rolled, windows_of
-from collectors.store.sqlite_writes import Writer, series_number
+from collectors.store.sqlite_series import series_number
+from collectors.store.sqlite_writes import Writer
 from makiba.reading import Columns, Reading, Series
 
 BUSY_TIMEOUT_S: Final = 5.0

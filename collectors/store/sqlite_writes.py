@@ -1,20 +1,21 @@
 """Readings into a SQLite file: which place each one has, and the rows that go there. Inside the caller's transaction.
 
-The fast way is for what a farm sends all day: numbers of known series, all of one open hour. Everything else (a new
-series, a text, a late reading, the first of a new hour, one that cannot be kept) takes the slow way, one by one.
+The fast way is for what a farm sends all day: numbers of series that the file knows, of one open hour; several hours
+are nearly as fast. Everything else (a new series, a text, a late reading, the first of a new hour, one that cannot be
+kept) takes the slow way, one by one.
 """
 
 from __future__ import annotations
 
 import math
 import sqlite3
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from collectors.store.levels import QUARTER_MS
 from collectors.store.sqlite_layout import (
-    BLOCK,
     BLOCK_BITS,
     DIRTY_BITS,
     HOUR_MS,
@@ -28,22 +29,23 @@ from collectors.store.sqlite_layout import (
     layout_version,
     read_layout,
     set_meta,
-    spot_of,
     table_of,
     week_of,
 )
 from collectors.store.sqlite_rollup import settle_hour
+from collectors.store.sqlite_series import ROWS, Remembered
 from makiba.quantities import catalogue
 from makiba.reading import EARLIEST_MS, LATEST_MS, Columns, Series, Value
 
 _NEGATIVE_ZERO: Final = "-0.0"
-_ROWS: Final = (100, 50, 20, 10, 5, 2, 1)
-"""Rows of one statement: a statement costs more than a row. SQLite takes 999 values everywhere."""
+_LARGEST: Final = sys.float_info.max
+_REMEMBERED: Final = 60_000
+"""Series of numbers in each of two generations, about 300 bytes each. A quarter as many of texts."""
 
 _UPSERT: Final[Mapping[int, str]] = {
     rows: f"INSERT INTO hot_%d VALUES {', '.join(['(?, ?)'] * rows)}"
     " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-    for rows in _ROWS
+    for rows in ROWS
 }
 _COLD: Final = (
     f"INSERT INTO %s SELECT ?1, {encoded('?2')} WHERE true"
@@ -61,15 +63,20 @@ Numbers = Sequence[tuple[int, int, Any]]
 class Writer:
     """Remembers series and layout between transactions; whoever rolls one back calls `forget`."""
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: int = _REMEMBERED) -> None:
         self._layout: Layout | None = None
-        self._spots: dict[Series, int] = {}
-        self._texts: dict[Series, int] = {}
+        self._spots = Remembered(remembered, texts=False)
+        self._texts = Remembered(max(1, remembered // 4), texts=True)
+
+    @property
+    def remembered(self) -> int:
+        """Series that it remembers now."""
+        return len(self._spots) + len(self._texts)
 
     def forget(self) -> None:
         self._layout = None
-        self._spots.clear()
-        self._texts.clear()
+        self._spots.forget()
+        self._texts.forget()
 
     def put(self, db: sqlite3.Connection, columns: Columns, *, any_kind: bool = False) -> list[tuple[int, str]]:
         """Writes `columns`; index and reason of those that are never taken.
@@ -79,51 +86,102 @@ class Writer:
         if self._layout is None or layout_version(db) != self._layout.version:
             self.forget()
             self._layout = read_layout(db)
+        if any_kind:
+            rejected = self._put_any(db, columns, self._layout, any_kind)
+            self.forget()  # what is taken whatever it is says nothing about what may be taken fast
+            return rejected
         if self._put_live(db, columns, self._layout):
             return []
-        return self._put_any(db, columns, self._layout, any_kind)
+        others = self._put_open(db, columns, self._layout)
+        if not others:
+            return []
+        rest = Columns(
+            [columns.series[i] for i in others],
+            [columns.times_ms[i] for i in others],
+            [columns.values[i] for i in others],
+        )
+        return [(others[at], reason) for at, reason in self._put_any(db, rest, self._layout)]
 
     # ---------------------------------------------------------------------------------------------- the fast way
 
     def _put_live(self, db: sqlite3.Connection, columns: Columns, layout: Layout) -> bool:
         """Writes numbers of known series that belong to one open hour; False when they are not (nothing is wrong)."""
         values: Sequence[Any] = columns.values
-        spots = self._spots
         hour_ms = hour_of(min(columns.times_ms))
         hour = layout.hours.get(hour_ms)
         if hour is None or hour.settled or max(columns.times_ms) >= hour_ms + HOUR_MS:
             return False
         try:
-            keys = [
-                spots[series] + ((time_ms - hour_ms) << BLOCK_BITS)
-                for series, time_ms in zip(columns.series, columns.times_ms, strict=True)
-            ]
             if not math.isfinite(sum(values)):
                 return False
-        except (KeyError, TypeError, OverflowError):
+        except (TypeError, OverflowError):
             return False
+        try:
+            keys = self._keys(columns, hour_ms)
+        except KeyError:
+            self._spots.recall(db, columns.series)
+            try:
+                keys = self._keys(columns, hour_ms)
+            except KeyError:
+                return False
         if 0.0 in values:
             values = [_storable(value) for value in values]
         _upsert(db, hour.slot, keys, values)
         return True
 
+    def _keys(self, columns: Columns, hour_ms: int) -> list[int]:
+        spots = self._spots.young
+        return [
+            spots[series] + ((time_ms - hour_ms) << BLOCK_BITS)
+            for series, time_ms in zip(columns.series, columns.times_ms, strict=True)
+        ]
+
+    def _put_open(self, db: sqlite3.Connection, columns: Columns, layout: Layout) -> list[int]:
+        """Writes the numbers of known series that belong to open hours; the indices of all others, ascending."""
+        hours: dict[int, tuple[int, list[int], list[Any]]] = {
+            hour_ms: (hour.slot, [], []) for hour_ms, hour in layout.hours.items() if not hour.settled
+        }
+        if not hours:
+            return list(range(len(columns)))
+        self._spots.recall(db, columns.series)
+        others: list[int] = []
+        spots = self._spots.young
+        rows = zip(columns.series, columns.times_ms, columns.values, strict=True)
+        for index, (series, time_ms, value) in enumerate(rows):
+            hour_ms = time_ms - time_ms % HOUR_MS
+            hour = hours.get(hour_ms)
+            spot = spots.get(series)
+            if hour is None or spot is None or isinstance(value, str) or not -_LARGEST <= value <= _LARGEST:
+                others.append(index)
+                continue
+            _, keys, values = hour
+            keys.append(spot + ((time_ms - hour_ms) << BLOCK_BITS))
+            values.append(float(value) if value else _storable(float(value)))
+        for slot, keys, values in hours.values():
+            _upsert(db, slot, keys, values)
+        return others
+
     # ---------------------------------------------------------------------------------------------- the slow way
 
     def _put_any(
-        self, db: sqlite3.Connection, columns: Columns, layout: Layout, any_kind: bool
+        self, db: sqlite3.Connection, columns: Columns, layout: Layout, any_kind: bool = False
     ) -> list[tuple[int, str]]:
         numbers: list[tuple[int, int, Any]] = []
         texts: list[tuple[int, int, str]] = []
         rejected: list[tuple[int, str]] = []
+        self._spots.recall(db, columns.series)
+        self._texts.recall(
+            db, [s for s, value in zip(columns.series, columns.values, strict=True) if isinstance(value, str)]
+        )
         rows = zip(columns.series, columns.times_ms, columns.values, strict=True)
         for index, (series, time_ms, value) in enumerate(rows):
             reason = _why_not(series, time_ms, value, layout, any_kind)
             if reason:
                 rejected.append((index, reason))
             elif isinstance(value, str):
-                texts.append((self._known(db, self._texts, series), time_ms, value))
+                texts.append((self._texts.add(db, series), time_ms, value))
             else:
-                numbers.append((self._known(db, self._spots, series), time_ms, _storable(float(value))))
+                numbers.append((self._spots.add(db, series), time_ms, _storable(float(value))))
         if texts:
             db.executemany(_TEXT, texts)
         if numbers:
@@ -132,14 +190,6 @@ class Writer:
             if layout_version(db) != layout.version:  # a new week
                 self._layout = read_layout(db)
         return rejected
-
-    def _known(self, db: sqlite3.Connection, known: dict[Series, int], series: Series) -> int:
-        """What `known` says of `series`, which is made when it is new: the spot of a number, the number of a text."""
-        found = known.get(series)
-        if found is None:
-            number = series_number(db, series)
-            found = known[series] = number if known is self._texts else spot_of(number)
-        return found
 
 
 def _why_not(series: Series, time_ms: int, value: Value, layout: Layout, any_kind: bool) -> str:
@@ -175,29 +225,6 @@ def _day(time_ms: int) -> str:
 def _storable(value: float) -> float | str:
     """SQL cannot tell -0.0 from 0.0: it is kept as its text."""
     return _NEGATIVE_ZERO if value == 0 and math.copysign(1.0, value) < 0 else value
-
-
-def series_number(db: sqlite3.Connection, series: Series) -> int:
-    """The number of `series`: the next of its site's last block, or the first of a new block.
-
-    Numbers of a farm that left are never given again: another process may still remember them.
-    """
-    row = db.execute("SELECT id FROM series WHERE site = ? AND subject = ? AND quantity = ?", series).fetchone()
-    if row:
-        return int(row[0])
-    row = db.execute(
-        "SELECT number, used FROM block WHERE site = ? ORDER BY number DESC LIMIT 1", (series.site,)
-    ).fetchone()
-    if row is None or row[1] == BLOCK:
-        number = db.execute(
-            "UPDATE meta SET value = value + 1 WHERE name = 'next_block' RETURNING value - 1"
-        ).fetchone()[0]
-        row = (number, 0)
-        db.execute("INSERT INTO block VALUES (?, ?, 0)", (number, series.site))
-    db.execute("UPDATE block SET used = used + 1 WHERE number = ?", (row[0],))
-    series_id = int(row[0]) * BLOCK + int(row[1])
-    db.execute("INSERT INTO series VALUES (?, ?, ?, ?)", (series_id, *series))
-    return series_id
 
 
 # ------------------------------------------------------------------------------------------------- hours, weeks
@@ -272,7 +299,7 @@ def _upsert(db: sqlite3.Connection, slot: int, keys: Sequence[int], values: Sequ
     flat: list[Any] = [None] * (2 * len(keys))
     flat[::2], flat[1::2] = keys, values
     at, end = 0, len(flat)
-    for rows in _ROWS:
+    for rows in ROWS:
         sql = _UPSERT[rows] % slot
         while end - at >= 2 * rows:
             db.execute(sql, flat[at : at + 2 * rows])
