@@ -225,22 +225,3 @@ class Movable(Store, Protocol):
         Only where raw has expired here too, since elsewhere the readings say what is true: `StoreMisconfigured`
         when one begins at or after the raw horizon.
         """
-
-
-class RawOnly:
-    """For a store without roll-ups: columns become readings, nothing is dirty, nothing expires."""
-
-    def write(self, readings: Sequence[Reading]) -> None:
-        raise NotImplementedError
-
-    def write_columns(self, columns: Columns) -> None:
-        self.write(columns.readings())
-
-    def roll_up(self, before_ms: int, limit: int = 500) -> int:  # noqa: ARG002 (the protocol's names)
-        return 0
-
-    def expire(self, level: Level, before_ms: int) -> int:  # noqa: ARG002
-        return 0
-
-    def inventory(self) -> Inventory:
-        return Inventory(0, {}, 0)
