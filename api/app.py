@@ -21,7 +21,7 @@ from api.centre import PREFIX, Clock, now_ms, opened
 from api.feed import CommittedFeed
 from api.metrics import Counting, Figures
 from api.pages import Guard, Pages
-from api.routes import alerts, audit, consents, places, series, session, stream
+from api.routes import PARTS, what_is_done
 from makiba.figures import served
 from makiba.settings import Settings
 
@@ -75,9 +75,10 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
     app.add_middleware(Counting, figures=figures, prefix=PREFIX)  # outermost: it sees what the others refuse
     problems.explain_errors(app)
     routes = APIRouter(prefix=PREFIX, responses={"default": {"model": problems.Problem, "description": "A problem"}})
-    for part in (session, places, series, alerts, stream, consents, audit):
+    for part in PARTS:
         routes.include_router(part.router)
     app.include_router(routes)
+    app.state.what = what_is_done()
     app.router.default = Pages()
     return app
 

@@ -1,1 +1,20 @@
-"""One module per subject of the HTTP API; each has a `router` that `api.app` puts under /api/v1."""
+"""The routes, a module for each resource.
+
+A module has a `router`, and a `WHAT` if a farm's data is read or changed by it: {route's template or change: its
+words for the farm's audit}. A new one stands in `PARTS`, and that is all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from api.routes import alerts, audit, consents, places, series, session, stream
+from api.shapes import Names
+
+PARTS: Final = (session, places, series, alerts, stream, consents, audit)
+
+
+def what_is_done() -> Mapping[str, Names]:
+    """What the rows of an audit tell of, in words."""
+    return {name: words for part in PARTS for name, words in getattr(part, "WHAT", {}).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -11,11 +12,16 @@ from api.alert_view import view, views
 from api.centre import CentreNow
 from api.problems import not_found
 from api.sessions import Accounting, SignedIn
-from api.shapes import AlertOut, AlertsOut
+from api.shapes import AlertOut, AlertsOut, Names
 from collectors.registry import alerts, sites
 from makiba.reading import EARLIEST_MS, LATEST_MS
 
 router = APIRouter(tags=["alerts"])
+
+WHAT: Final[Mapping[str, Names]] = {
+    "/sites/{site}/alerts": Names(ja="警報の 一覧を 見ました", en="looked at the list of alerts"),
+    "/alerts/{alert_id}": Names(ja="警報を 見ました", en="looked at an alert"),
+}
 
 MAX_ALERTS: Final = 200
 

@@ -24,6 +24,10 @@ from makiba.reading import Series
 
 router = APIRouter(tags=["places"])
 
+WHAT: Final[Mapping[str, Names]] = {
+    "/sites/{site}/places": Names(ja="いまの 値を 見ました", en="looked at the newest values"),
+}
+
 STATE: Final = "state"
 OK: Final = "ok"
 UNPLACED: Final = ("unplaced", "other", Names(ja="未配置", en="Not placed"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Final
 
 from fastapi import APIRouter, HTTPException, Query
@@ -19,6 +19,10 @@ from makiba.quantities import catalogue
 from makiba.reading import EARLIEST_MS, LATEST_MS, Series
 
 router = APIRouter(tags=["series"])
+
+WHAT: Final[Mapping[str, Names]] = {
+    "/sites/{site}/series/{subject}/{quantity}/windows": Names(ja="グラフを 見ました", en="looked at a chart"),
+}
 
 MAX_POINTS: Final = 2_000
 DAY_MS: Final = 86_400_000

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header
@@ -29,13 +29,17 @@ from api import alert_news
 from api.centre import Centre, CentreNow
 from api.hub import News, Step, Stream
 from api.sessions import Account, Accounting, Browser, Rights, not_signed_in, rights_of
-from api.shapes import CentreNews, TimeNews
+from api.shapes import CentreNews, Names, TimeNews
 from collectors.registry import RegistryError
 from collectors.registry.sight import Sight
 from makiba.data_class import DataClass
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["stream"])
+
+WHAT: Final[Mapping[str, Names]] = {
+    "/stream": Names(ja="画面を 開いたまま 見ていました", en="kept a page open"),
+}
 
 PING_S: Final = 10.0
 SPACING_S: Final = 0.1

@@ -6,6 +6,8 @@ said who may use it. On SQLite and, where it is there, a real PostgreSQL.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import secrets
 import string
 from collections.abc import Iterator, Mapping
@@ -19,23 +21,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, select
 
-from analytics import alert_book
-from analytics.decision import Decision
 from api.app import create_app
 from api.centre import PREFIX
-from api.routes.audit import WHAT
+from api.routes import what_is_done
 from api.sessions import COOKIE
 from collectors.registry.schema import AuditRow
 from collectors.registry.sites import apply_site
-from collectors.registry.viewer import OUTSIDERS, Role, Service
-from makiba.data_class import DATA_CLASSES, EVERYTHING, DataClass
+from collectors.registry.viewer import OUTSIDERS, Role
+from makiba.data_class import DATA_CLASSES, DataClass
 from makiba.settings import Settings
+from tests.service import borders
+from tests.service.borders import Cells, Room, Route
 from tests.service.postgres_parts import Postgres, why_not
 from tests.service.serving import CONSOLE, OTHER, SITE, WRITE, Centre, farm
 
 PATHS: dict[str, dict[str, Any]] = create_app(Settings()).openapi()["paths"]
 ROUTES = sorted((method, path.removeprefix(PREFIX)) for path, methods in PATHS.items() for method in methods)
-Route = tuple[str, str]
+ROOMS: tuple[Room, ...] = tuple(
+    importlib.import_module(f"tests.service.borders.{found.name}").ROOM
+    for found in pkgutil.iter_modules(borders.__path__)
+)
 
 CONSENTING = "shikaoi-003"
 INSIDERS: tuple[Role, ...] = ("owner", "family", "worker")
@@ -43,46 +48,23 @@ ROLES = (*INSIDERS, *sorted(OUTSIDERS), "admin")
 SECRET = 6.640625
 """The newest milk temperature of `OTHER`: it may stand in nobody's answer."""
 
-OPEN: Mapping[Route, int] = {
-    ("get", "/health"): 200,
-    ("post", "/session"): 401,
-    ("post", "/session/join"): 401,
-    ("delete", "/session"): 204,
-}
-"""What answers without a session."""
 
-SIGNED_IN: Mapping[Route, int] = {
-    ("get", "/session"): 200,
-    ("put", "/session/language"): 204,
-    ("get", "/stream"): 200,
-}
-"""What answers to everybody who is signed in, about no farm in particular."""
+def together(part: str) -> dict[Any, Any]:
+    """What all rooms say in `part`."""
+    return {key: said for room in ROOMS for key, said in getattr(room, part).items()}
 
 
-def cells(owner: int, family: int, worker: int, guest: int, admin: int) -> Mapping[str, int]:
-    """A route's answers about a farm: to its own people, to who is shown everything, to the administrator."""
-    return {"owner": owner, "family": family, "worker": worker, **dict.fromkeys(OUTSIDERS, guest), "admin": admin}
-
-
-ABOUT_A_FARM: Mapping[Route, Mapping[str, int]] = {
-    ("get", "/sites/{site}/places"): cells(200, 200, 200, guest=200, admin=200),
-    ("get", "/sites/{site}/series/{subject}/{quantity}/windows"): cells(200, 200, 200, guest=200, admin=404),
-    ("get", "/sites/{site}/alerts"): cells(200, 200, 200, guest=200, admin=404),
-    ("get", "/alerts/{alert_id}"): cells(200, 200, 200, guest=200, admin=404),
-    ("post", "/alerts/{alert_id}/acknowledge"): cells(200, 200, 200, guest=403, admin=404),
-    ("get", "/sites/{site}/consents"): cells(200, 200, 403, guest=404, admin=404),
-    ("post", "/sites/{site}/consents"): cells(201, 403, 403, guest=404, admin=404),
-    ("delete", "/sites/{site}/consents/{consent_id}"): cells(204, 403, 403, guest=404, admin=404),
-    ("get", "/sites/{site}/audit"): cells(200, 200, 403, guest=404, admin=404),
-}
-
-BY_CLASS: Mapping[Route, frozenset[DataClass]] = {
-    ("get", "/sites/{site}/places"): EVERYTHING,
-    ("get", "/sites/{site}/series/{subject}/{quantity}/windows"): frozenset({"tank"}),
-    ("get", "/sites/{site}/alerts"): frozenset({"alerts"}),
-    ("get", "/alerts/{alert_id}"): frozenset({"alerts"}),
-}
-"""With which single class shown a route answers; every other answers 404 to a guest (`acknowledge`: 403 or 404)."""
+OPEN: Mapping[Route, int] = together("open")
+SIGNED_IN: Mapping[Route, int] = together("signed_in")
+ABOUT_A_FARM: Mapping[Route, Cells] = together("about_a_farm")
+BY_CLASS: Mapping[Route, frozenset[DataClass]] = together("by_class")
+TOLD_BY_CLASS: Mapping[Route, Mapping[DataClass, int]] = together("told_by_class")
+BODIES: Mapping[str, Any] = together("bodies")
+QUERIES: Mapping[str, Mapping[str, str]] = together("queries")
+HEADERS: Mapping[Route, Mapping[str, str]] = together("headers")
+SPENT = frozenset(route for room in ROOMS for route in room.spent)
+ADMIN_SEES = frozenset(route for room in ROOMS for route in room.admin_sees)
+AUDITED = [route for room in ROOMS if room.audited for route in room.by_class if route[0] == "get"]
 
 
 def test_every_route_has_its_cells() -> None:
@@ -97,25 +79,30 @@ class Town:
     browser: httpx.Client
     people: dict[str, int] = field(default_factory=dict)
     cookies: dict[str, str] = field(default_factory=dict)
-    alerts: dict[str, str] = field(default_factory=dict)
-    consents: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def make(self, site: str, route: Route | None = None) -> None:
+        """What stands on `site`, of all rooms or of the one that tells of `route`."""
+        for room in ROOMS:
+            if route is None or route in room.about_a_farm:
+                self.ids.setdefault(site, {}).update(room.ids(self, site))
 
     def ask(self, route: Route, site: str, cookie: str | None, **given: str) -> httpx.Response:
         """The answer about `site`; of a stream its beginning."""
         method, path = route
-        ids = {
-            "site": site, "subject": "tank-1", "quantity": "milk_temperature",
-            "alert_id": self.alerts.get(site, "0" * 32), "consent_id": self.consents.get(site, "x" * 22),
-        } | given  # fmt: skip
-        body = {
-            "/session": {"login": "nobody", "password": "x"},
-            "/session/join": {"code": secrets.token_urlsafe(20)},
-            "/session/language": {"language": "ja"},
-            "/sites/{site}/consents": {"role": "town", "classes": ["weather"]},
-        }.get(path)
-        headers = WRITE | ({"Cookie": f"{COOKIE}={cookie}"} if cookie else {})
+        if route in SPENT and site in self.ids and not given:
+            self.make(site, route)
+        nobody = dict.fromkeys(self.ids.get(SITE, {}), "0" * 32)
+        ids = {"site": site, "subject": "tank-1", "quantity": "milk_temperature"}
+        ids |= nobody | self.ids.get(site, {}) | given
+        body = BODIES.get(path)
+        headers = {**WRITE, **HEADERS.get(route, {})} | ({"Cookie": f"{COOKIE}={cookie}"} if cookie else {})
         request = self.browser.build_request(
-            method, PREFIX + path.format(**ids), headers=headers, json=body if method in ("post", "put") else None
+            method,
+            PREFIX + path.format(**ids),
+            headers=headers,
+            params=QUERIES.get(path),
+            json=body if method in ("post", "put", "patch") else None,
         )
         answer = self.browser.send(request, stream=True)
         if path == "/stream" and answer.status_code == 200:
@@ -151,15 +138,10 @@ def town(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         for role in OUTSIDERS:
             centre.consent(CONSENTING, *DATA_CLASSES, role=role)
         for site, value in ((SITE, 4.0), (CONSENTING, 4.5), (OTHER, SECRET)):
-            town.consents[site] = centre.consent(site, "weather", role="town")
             centre.write(f"{site}/tank-1/milk_temperature", value)
             centre.write(f"{site}/barn-1-climate/air_temperature", value)
             centre.write(f"{site}/tank-1/state", "ok")
-            with centre.registry.write() as session:
-                decision = Decision(
-                    "open", site, "tank.hold", "tank-1", centre.clock(), centre.clock(), severity="critical"
-                )
-                town.alerts[site] = alert_book.write(session, Service("analytics"), decision, centre.clock()).alert_id
+            town.make(site)
         yield town
     centre.registry.close()
     centre.store.close()
@@ -167,7 +149,7 @@ def town(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def assert_nothing_of_another_farm(town: Town, answer: httpx.Response) -> None:
     said = answer.text + str(answer.headers)
-    for secret in (OTHER, town.alerts[OTHER], town.consents[OTHER], "gw-b", str(SECRET), "taro"):
+    for secret in (OTHER, *town.ids[OTHER].values(), "gw-b", str(SECRET), "taro"):
         assert secret not in said
 
 
@@ -186,10 +168,9 @@ def test_a_role_on_its_own_farm_a_consenting_one_and_another(town: Town, role: s
     assert consenting.status_code == expected
     foreign = town.ask(route, OTHER, cookie)
     nowhere = town.ask(route, "shikaoi-999", cookie)
-    if role == "admin" and route == ("get", "/sites/{site}/places"):
+    if role == "admin" and route in ADMIN_SEES:
         assert foreign.status_code == 200  # names and what is technical of every farm, and no value
         assert str(SECRET) not in foreign.text
-        assert "state" in foreign.text
     else:
         assert (foreign.status_code, foreign.content) == (404, nowhere.content)
         assert_nothing_of_another_farm(town, foreign)
@@ -241,7 +222,7 @@ def test_a_consent_shows_its_class_and_no_other(town: Town, data_class: DataClas
     cookie = town.centre.cookie(guest)
     for route in ABOUT_A_FARM:
         shown = data_class in BY_CLASS.get(route, ())
-        refused = 403 if route[1].endswith("/acknowledge") and data_class == "alerts" else 404
+        refused = TOLD_BY_CLASS.get(route, {}).get(data_class, 404)
         assert town.ask(route, SITE, cookie).status_code == (200 if shown else refused), route
     told = town.ask(("get", "/sites/{site}/places"), SITE, cookie).json()
     values = {(s["subject"], v["quantity"]) for p in told["places"] for s in p["subjects"] for v in s["values"]}
@@ -259,7 +240,7 @@ def test_a_consent_shows_its_class_and_no_other(town: Town, data_class: DataClas
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if r[0] != "get"], ids=" ".join)
 def test_no_write_is_taken_from_a_foreign_page(town: Town, route: Route) -> None:
-    path = PREFIX + route[1].format(site=SITE, alert_id=town.alerts[SITE], consent_id=town.consents[SITE])
+    path = PREFIX + route[1].format(site=SITE, subject="tank-1", quantity="milk_temperature", **town.ids[SITE])
     assert town.browser.request(route[0], path).status_code == 403
 
 
@@ -279,20 +260,21 @@ def test_another_farms_ids_answer_like_ids_that_nobody_has(town: Town, data: st.
     word = st.text(string.ascii_lowercase + string.digits + "-._~'\"%;é", min_size=1, max_size=40)
     role = data.draw(st.sampled_from(ROLES))
     route = data.draw(st.sampled_from(sorted(ABOUT_A_FARM)))
-    if role == "admin" and route == ("get", "/sites/{site}/places"):
+    if role == "admin" and route in ADMIN_SEES:
         route = ("get", "/sites/{site}/alerts")
+    names = sorted(town.ids[OTHER])
 
     def quoted(name: str, theirs: str) -> tuple[str, str]:
         foreign = data.draw(st.sampled_from([theirs, theirs.upper(), theirs + " "])) if name == "site" else theirs
         return foreign, str(httpx.URL(path="/" + data.draw(word)).raw_path[1:], "ascii").replace("/", "-")
 
     site, some_site = quoted("site", OTHER)
-    alert, some_alert = quoted("alert", town.alerts[OTHER])
-    given, some_consent = quoted("consent", town.consents[OTHER])
+    theirs = {name: town.ids[OTHER][name] for name in names}
+    some = {name: quoted(name, theirs[name])[1] for name in names}
     cookie = town.cookies[role]
-    foreign = town.ask(route, site, cookie, alert_id=alert, consent_id=given)
-    random = town.ask(route, some_site, cookie, alert_id=some_alert, consent_id=some_consent)
-    mixed = town.ask(route, some_site, cookie, alert_id=alert, consent_id=given)
+    foreign = town.ask(route, site, cookie, **theirs)
+    random = town.ask(route, some_site, cookie, **some)
+    mixed = town.ask(route, some_site, cookie, **theirs)
     for answer in (foreign, random, mixed):
         assert answer.status_code == 404
         assert answer.content == foreign.content
@@ -327,7 +309,7 @@ def test_what_is_not_yours_costs_the_same_as_what_is_not_there(town: Town, role:
 # ------------------------------------------------------------------------------------------------------- audit
 
 
-@pytest.mark.parametrize("route", [r for r in BY_CLASS if r[0] == "get"], ids=" ".join)
+@pytest.mark.parametrize("route", AUDITED, ids=" ".join)
 @pytest.mark.parametrize("role", ["coop", "owner"])
 def test_every_read_from_outside_stands_in_the_audit_and_the_farms_own_does_not(
     town: Town, role: str, route: Route
@@ -349,7 +331,7 @@ def test_every_read_from_outside_stands_in_the_audit_and_the_farms_own_does_not(
     new = {what: n - before.get(what, 0) for what, n in after.items() if n != before.get(what, 0)}
     classes: Any = BY_CLASS[route]
     assert new == ({} if role == "owner" else {(route[1], c): 3 for c in classes})
-    assert route[1] in WHAT  # people can read what it was
+    assert route[1] in what_is_done()  # people can read what it was
 
 
 def test_a_consent_and_its_audit_are_told_in_words_of_both_languages(town: Town) -> None:

@@ -1,0 +1,3 @@
+"""Animals, groups, what happened to them, and fields."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""What an import changed, so that it can be undone."""
+
+from __future__ import annotations
