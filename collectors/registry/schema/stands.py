@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, String, text
@@ -48,8 +49,16 @@ class Device(Base):
     subjects: Mapped[list[Any]] = mapped_column(default=list)
 
 
+def _new_id() -> str:
+    return secrets.token_urlsafe(16)
+
+
 class Place(Base):
-    """A barn, parlour, tank room, field, pasture, silo."""
+    """A barn, parlour, tank room, field, pasture, silo.
+
+    `edited_ms`: since then it is as people say, and no longer as the site file does. `retired_ms`: nothing stands
+    there any more; only the past knows it.
+    """
 
     __tablename__ = "place"
     site_id: Mapped[str] = mapped_column(ForeignKey("site.id", ondelete="CASCADE"), primary_key=True)
@@ -58,12 +67,16 @@ class Place(Base):
     name_ja: Mapped[str] = mapped_column(String(200))
     name_en: Mapped[str] = mapped_column(String(200))
     position: Mapped[int] = mapped_column(default=0)
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
+    edited_ms: Mapped[int | None]
+    retired_ms: Mapped[int | None]
 
 
 class Placement(Base):
     """A subject stands in a place from `from_ms` until `to_ms`; a moved sensor keeps both histories true.
 
-    `role` says what it is for there (`fan`, `compressor`, …) and the names how the farm calls it.
+    `role` says what it is for there (`fan`, `compressor`, …) and the names how the farm calls it. `public_id` is what
+    people see of its number. `edited_ms`: since then it is as people say, and no longer as the site file does.
     """
 
     __tablename__ = "placement"
@@ -76,9 +89,13 @@ class Placement(Base):
     name_en: Mapped[str] = mapped_column(String(200), default="")
     from_ms: Mapped[int]
     to_ms: Mapped[int | None]
+    public_id: Mapped[str] = mapped_column(String(32), default=_new_id, server_default="")
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
+    edited_ms: Mapped[int | None]
     __table_args__ = (
         ForeignKeyConstraint(["site_id", "place_id"], ["place.site_id", "place.id"], ondelete="CASCADE"),
         Index(None, "site_id", "subject", "from_ms"),
+        Index(None, "public_id", unique=True),
         # A subject stands in one place at a time.
         Index(
             "uq_placement_current", "site_id", "subject", unique=True,
