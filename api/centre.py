@@ -17,6 +17,7 @@ from fastapi import Depends, Request
 from api.attempts import Attempts
 from api.hub import Hub
 from api.passwords import Passwords
+from api.reads import Reads
 from collectors.registry import Registry, open_registry
 from collectors.store import Store
 from collectors.store.assigned import open_assigned_store
@@ -42,6 +43,7 @@ class Centre:
     store: Store
     rules: Mapping[str, Rule]
     hub: Hub
+    reads: Reads
     attempts: Attempts
     passwords: Passwords
     clock: Clock
@@ -60,7 +62,7 @@ async def opened(settings: Settings, *, clock: Clock, demo: bool) -> AsyncIterat
     registry = await asyncio.to_thread(_open_registry, settings)
     store = await asyncio.to_thread(open_assigned_store, settings, registry)
     try:
-        yield Centre(settings, registry, store, rules, Hub(), Attempts(), Passwords(), clock, demo)
+        yield Centre(settings, registry, store, rules, Hub(), Reads(registry), Attempts(), Passwords(), clock, demo)
     finally:
         store.close()
         registry.close()

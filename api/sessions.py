@@ -23,9 +23,9 @@ from fastapi import Depends, HTTPException, Request, Response
 
 from api.centre import PREFIX, Centre, CentreNow
 from api.problems import not_found
-from collectors.registry import audit, people, rights_version
+from collectors.registry import people, rights_version
 from collectors.registry.sight import Sight, sights_of
-from collectors.registry.viewer import Person, Service, is_insider, may_see
+from collectors.registry.viewer import Person, Service, is_insider
 from makiba.data_class import DataClass
 
 COOKIE: Final = "makiba_session"
@@ -186,16 +186,21 @@ class Account:
 
         Nothing is written down of the farm's own people.
         """
-        wanted = frozenset(classes)
-        if not wanted or is_insider(self.viewer, site):
-            return
-        now_ms = self.centre.clock()
-        with self.centre.registry.write() as session:
-            person = people.viewer_of(session, SERVICE, self.viewer.id, now_ms)
-            if person is None or not all(may_see(person, site, c) for c in wanted):
-                raise not_found()
-            if not is_insider(person, site):
-                audit.note_read(session, person, site, wanted, self.what, now_ms, span_ms)
+        if self.note_many({site: classes}, span_ms):
+            raise not_found()
+
+    def note_many(
+        self, wanted: Mapping[str, Iterable[DataClass]], span_ms: tuple[int, int] | None = None
+    ) -> frozenset[str]:
+        """`note` for an answer about many farms: those that have to be left out of it, in one commit for all."""
+        outside = {
+            site: told
+            for site, classes in wanted.items()
+            if (told := frozenset(classes)) and not is_insider(self.viewer, site)
+        }
+        if not outside:
+            return frozenset()
+        return self.centre.reads.note(self.viewer, outside, self.what, self.centre.clock(), span_ms)
 
 
 def account(request: Request, viewer: SignedIn, centre: CentreNow) -> Account:

@@ -8,7 +8,8 @@ with their farm only. The farm's own reading is not written down.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import and_, case, or_, select, text
@@ -24,6 +25,18 @@ READ: Final = "read"
 CHANGE: Final = "change"
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """That `viewer` reads `classes` of `site` by the route `what`, of the time `span_ms` where one is asked."""
+
+    viewer: Person
+    site: str
+    classes: frozenset[DataClass]
+    what: str
+    now_ms: int
+    span_ms: tuple[int, int] | None = None
+
+
 def note_read(
     session: Session,
     viewer: Person,
@@ -33,25 +46,51 @@ def note_read(
     now_ms: int,
     span_ms: tuple[int, int] | None = None,
 ) -> None:
-    """Notes that `viewer` reads `classes` of `site` by the route `what`, of the time `span_ms` where one is asked."""
+    """Notes one read."""
+    note_reads(session, [Read(viewer, site, frozenset(classes), what, now_ms, span_ms)])
+
+
+def note_reads(session: Session, reads: Iterable[Read]) -> None:
+    """Notes reads, of any number of farms and viewers, in one statement.
+
+    Rows are written in one order, so that two writers never wait for each other crosswise.
+    """
+    rows: dict[tuple[object, ...], dict[str, Any]] = {}
+    for read in reads:
+        start_ms, end_ms = read.span_ms or (None, None)
+        for data_class in read.classes:
+            row = _row(read.viewer, read.site, read.what, read.now_ms)
+            row |= {"kind": READ, "data_class": data_class, "from_ms": start_ms, "to_ms": end_ms}
+            key = (read.site, row["minute"], row["who"], data_class, read.what)
+            if (known := rows.get(key)) is not None:
+                row = {
+                    **known,
+                    "count": known["count"] + 1,
+                    "last_ms": max(known["last_ms"], read.now_ms),
+                    "from_ms": _outer(min, known["from_ms"], start_ms),
+                    "to_ms": _outer(max, known["to_ms"], end_ms),
+                }
+            rows[key] = row
+    if not rows:
+        return
     insert: Any = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    start_ms, end_ms = span_ms or (None, None)
-    for data_class in sorted(classes):
-        row = {**_row(viewer, site, what, now_ms), "kind": READ, "data_class": data_class}
-        new = insert(AuditRow).values(**row, from_ms=start_ms, to_ms=end_ms)
-        first, last = new.excluded.from_ms, new.excluded.to_ms
-        session.execute(
-            new.on_conflict_do_update(
-                index_elements=["site_id", "minute", "who", "data_class", "what"],
-                index_where=text("kind = 'read'"),
-                set_={
-                    "count": AuditRow.count + 1,
-                    "last_ms": now_ms,
-                    "from_ms": case((first < AuditRow.from_ms, first), else_=AuditRow.from_ms),
-                    "to_ms": case((last > AuditRow.to_ms, last), else_=AuditRow.to_ms),
-                },
-            )
-        )
+    new = insert(AuditRow)
+    first, last = new.excluded.from_ms, new.excluded.to_ms
+    upsert = new.on_conflict_do_update(
+        index_elements=["site_id", "minute", "who", "data_class", "what"],
+        index_where=text("kind = 'read'"),
+        set_={
+            "count": AuditRow.count + new.excluded.count,
+            "last_ms": new.excluded.last_ms,
+            "from_ms": case((first < AuditRow.from_ms, first), else_=AuditRow.from_ms),
+            "to_ms": case((last > AuditRow.to_ms, last), else_=AuditRow.to_ms),
+        },
+    )
+    session.connection().execute(upsert, [rows[key] for key in sorted(rows)])
+
+
+def _outer(pick: Callable[[int, int], int], known: int | None, new: int | None) -> int | None:
+    return known if new is None or known is None else pick(known, new)
 
 
 def note_change(session: Session, viewer: Viewer, site: str, what: str, now_ms: int, **detail: Any) -> None:

@@ -136,6 +136,16 @@ def viewer_of(session: Session, viewer: Viewer, person_id: int, now_ms: int) -> 
     return made[0] if made else None
 
 
+def viewers_of(session: Session, viewer: Service, person_ids: Iterable[int], now_ms: int) -> dict[int, Person]:
+    """`viewer_of` for many at once; those that there are not, or that are disabled, are not in it."""
+    numbers = sorted(set(person_ids))
+    rows: list[PersonRow] = []
+    for start in range(0, len(numbers), _PER_QUERY):
+        query = select(PersonRow).where(PersonRow.id.in_(numbers[start : start + _PER_QUERY]))
+        rows += session.scalars(query.execution_options(populate_existing=True))
+    return {number: made[0] for number, made in _viewers(session, viewer, rows, now_ms).items()}
+
+
 def _viewers(
     session: Session, viewer: Viewer, rows: Iterable[PersonRow], now_ms: int
 ) -> dict[int, tuple[Person, int]]:

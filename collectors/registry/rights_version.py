@@ -35,6 +35,14 @@ def current(session: Session) -> int:
     return session.scalar(select(RightsVersion.version)) or 0
 
 
+def hold(session: Session) -> None:
+    """No change of rights commits between this and the end of `session`'s transaction.
+
+    Who looks at rights in a writing transaction calls it first. On SQLite there is one writer at a time anyway.
+    """
+    session.execute(select(RightsVersion.version).with_for_update(read=True))
+
+
 @event.listens_for(WritingSession, "after_flush")
 def _flushed(session: Session, _: Any) -> None:
     gone = [row for row in session.deleted if row.__table__.name in SESSION_TABLES]

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.passwords import Passwords
+from api.reads import Reads
 from api.server import listen
 from api.sessions import digest
 from collectors.registry import Registry, consent, open_registry, people
@@ -122,6 +123,7 @@ class Centre:
         if self.registry_url:
             _make_two_farms(self.registry)
         self.store: Store = open_store(self.settings.store_url)
+        self.reads = Reads(self.registry)
 
     def person(self, login: str = "hanako", *, password: str | None = PASSWORD, admin: bool = False,
                **roles: Role) -> int:  # fmt: skip
