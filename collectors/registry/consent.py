@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from collectors.registry import audit
 from collectors.registry.schema import Consent, RoleRow
-from collectors.registry.viewer import OUTSIDERS, Role, Viewer, require, require_service, spell
+from collectors.registry.viewer import OUTSIDERS, Role, Service, Viewer, require, require_service, spell
 from makiba.data_class import DATA_CLASSES, DataClass
 
 NEVER_MS: Final = 1 << 62
@@ -97,7 +97,7 @@ def in_force(row: Consent, now_ms: int) -> bool:
 
 
 def granted(
-    session: Session, viewer: Viewer, roles: Mapping[int, Mapping[str, Role]], now_ms: int
+    session: Session, viewer: Service, roles: Mapping[int, Mapping[str, Role]], now_ms: int
 ) -> dict[int, Granted]:
     """What each of these people, with their roles by farm, is shown by consent at `now_ms`."""
     require_service(viewer)

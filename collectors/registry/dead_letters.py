@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from collectors.registry.schema import DeadLetter, DeadLetterDay, Gateway, Source
-from collectors.registry.viewer import Viewer, home_sites, require_service
+from collectors.registry.viewer import Service, Viewer, home_sites, require_service
 
 MAX_RECORD_CHARS: Final = 2000
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
@@ -49,7 +49,7 @@ def batch_name(payload: bytes) -> str:
     return "sha256:" + hashlib.sha256(payload).hexdigest()[:32]
 
 
-def add(session: Session, viewer: Viewer, letters: Sequence[Letter]) -> None:
+def add(session: Session, viewer: Service, letters: Sequence[Letter]) -> None:
     """Keeps `letters`, as many as there is room for; one that is here already stays as it is."""
     require_service(viewer)
     by_day: dict[tuple[str, int], list[Letter]] = {}
@@ -142,7 +142,7 @@ def _insert(session: Session) -> Any:
     return postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
 
 
-def forget(session: Session, viewer: Viewer, now_ms: int) -> int:
+def forget(session: Session, viewer: Service, now_ms: int) -> int:
     """Removes letters older than `KEPT_DAYS`, some thousands at a time; how many it was."""
     require_service(viewer)
     before_ms = now_ms - KEPT_DAYS * DAY_MS

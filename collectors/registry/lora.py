@@ -14,7 +14,7 @@ from sqlalchemy import delete, select, true
 from sqlalchemy.orm import Session
 
 from collectors.registry.schema import Device, LoraDevice, LoraUnknown
-from collectors.registry.viewer import Viewer, require_service, visible_sites
+from collectors.registry.viewer import Service, Viewer, require_service, visible_sites
 
 MAX_UNKNOWN: Final = 1000
 """Unknown devices that are remembered; on the air anybody may speak."""
@@ -68,7 +68,7 @@ class DeviceTaken(ValueError):
         self.dev_eui, self.site = dev_eui, site
 
 
-def apply_devices(session: Session, viewer: Viewer, site: str, specs: Sequence[LoraSpec]) -> None:
+def apply_devices(session: Session, viewer: Service, site: str, specs: Sequence[LoraSpec]) -> None:
     """Makes the devices of `site` be `specs`. `DeviceTaken` when one is another farm's."""
     require_service(viewer)
     for spec in specs:
@@ -108,14 +108,14 @@ def as_devices(session: Session, viewer: Viewer, site: str) -> list[Device]:
     ]  # fmt: skip
 
 
-def devices_by_eui(session: Session, viewer: Viewer, euis: Sequence[str]) -> dict[str, LoraDevice]:
+def devices_by_eui(session: Session, viewer: Service, euis: Sequence[str]) -> dict[str, LoraDevice]:
     """The devices among `euis` that a farm names."""
     require_service(viewer)
     rows = session.scalars(select(LoraDevice).where(LoraDevice.dev_eui.in_(sorted(set(euis))))).all()
     return {row.dev_eui: row for row in rows}
 
 
-def note_heard(session: Session, viewer: Viewer, heard: Sequence[Heard]) -> None:
+def note_heard(session: Session, viewer: Service, heard: Sequence[Heard]) -> None:
     """Notes what devices did, in this order. Once for each: the caller knows what it told before (`frame_id`)."""
     require_service(viewer)
     for one in heard:
@@ -134,7 +134,7 @@ def note_heard(session: Session, viewer: Viewer, heard: Sequence[Heard]) -> None
 
 
 def note_unknown(
-    session: Session, viewer: Viewer, dev_eui: str, at_ms: int, *, name: str, application: str, profile_name: str
+    session: Session, viewer: Service, dev_eui: str, at_ms: int, *, name: str, application: str, profile_name: str
 ) -> None:
     """Counts a frame of a device that no farm names."""
     require_service(viewer)
@@ -149,7 +149,7 @@ def note_unknown(
     session.flush()
 
 
-def list_unknown(session: Session, viewer: Viewer) -> Sequence[LoraUnknown]:
+def list_unknown(session: Session, viewer: Service) -> Sequence[LoraUnknown]:
     """Devices that spoke and that no farm names, those heard last first. Nobody's farm: for parts of Makiba only."""
     require_service(viewer)
     return session.scalars(select(LoraUnknown).order_by(LoraUnknown.seen_ms.desc())).all()

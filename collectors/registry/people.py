@@ -24,6 +24,7 @@ from collectors.registry.viewer import (
     Viewer,
     home_sites,
     may_do,
+    require_admin,
     require_service,
     spell,
 )
@@ -57,9 +58,9 @@ def create_person(
     is_admin: bool = False,
 ) -> PersonRow:
     """A new person. `LoginTaken` when the login, whatever its case, is somebody's."""
-    require_service(viewer)
+    require_admin(viewer)
     key = fold_login(login)
-    if person_by_login(session, viewer, key) is not None:
+    if session.scalar(select(PersonRow.id).where(PersonRow.login == key)) is not None:
         raise LoginTaken(f"login {key!r} is taken")
     row = PersonRow(
         login=key,
@@ -79,7 +80,7 @@ def fold_login(login: str) -> str:
     return login.strip().casefold()
 
 
-def person_by_login(session: Session, viewer: Viewer, login: str) -> PersonRow | None:
+def person_by_login(session: Session, viewer: Service, login: str) -> PersonRow | None:
     """The person with this login, disabled or not."""
     require_service(viewer)
     return session.scalar(select(PersonRow).where(PersonRow.login == fold_login(login)))
@@ -97,7 +98,7 @@ def get_person(session: Session, viewer: Viewer, person_id: int) -> PersonRow | 
 
 def list_people(session: Session, viewer: Viewer) -> Sequence[PersonRow]:
     """Everybody, by login."""
-    require_service(viewer)
+    require_admin(viewer)
     return session.scalars(select(PersonRow).order_by(PersonRow.login)).all()
 
 
@@ -115,7 +116,7 @@ def set_language(session: Session, viewer: Viewer, person_id: int, language: str
 
 def set_disabled(session: Session, viewer: Viewer, person_id: int, disabled_ms: int | None) -> None:
     """Shuts a person out from `disabled_ms` on, in every browser; None lets them in again."""
-    require_service(viewer)
+    require_admin(viewer)
     session.execute(update(PersonRow).where(PersonRow.id == person_id).values(disabled_ms=disabled_ms))
     if disabled_ms is not None:
         session.execute(delete(WebSession).where(WebSession.person_id == person_id))
@@ -129,7 +130,7 @@ def _require_self(viewer: Viewer, person_id: int) -> None:
 # -------------------------------------------------------------------------------------------------------- roles
 
 
-def viewer_of(session: Session, viewer: Viewer, person_id: int, now_ms: int) -> Person | None:
+def viewer_of(session: Session, viewer: Service, person_id: int, now_ms: int) -> Person | None:
     """The person as a viewer, with their roles and what is granted them; None: there is none, or disabled."""
     row = session.get(PersonRow, person_id, populate_existing=True)
     made = _viewers(session, viewer, [row] if row else [], now_ms).get(person_id)
@@ -147,7 +148,7 @@ def viewers_of(session: Session, viewer: Service, person_ids: Iterable[int], now
 
 
 def _viewers(
-    session: Session, viewer: Viewer, rows: Iterable[PersonRow], now_ms: int
+    session: Session, viewer: Service, rows: Iterable[PersonRow], now_ms: int
 ) -> dict[int, tuple[Person, int]]:
     """Each person as a viewer, and until when nothing of it changes by itself; disabled ones are left out."""
     require_service(viewer)
@@ -234,7 +235,7 @@ def _require_owner(viewer: Viewer, site: str) -> None:
 
 def create_invitation(
     session: Session,
-    viewer: Viewer,
+    viewer: Service,
     *,
     code_hash: str,
     person_id: int,
@@ -247,7 +248,7 @@ def create_invitation(
     session.flush()
 
 
-def redeem_invitation(session: Session, viewer: Viewer, code_hash: str, now_ms: int) -> int | None:
+def redeem_invitation(session: Session, viewer: Service, code_hash: str, now_ms: int) -> int | None:
     """Uses the code up by one and gives the person's id; None when it is unknown, expired, used up, or disabled.
 
     Two browsers that use the last use of a code at the same moment: one gets in.
@@ -272,7 +273,7 @@ def redeem_invitation(session: Session, viewer: Viewer, code_hash: str, now_ms: 
 
 def create_session(
     session: Session,
-    viewer: Viewer,
+    viewer: Service,
     *,
     token_hash: str,
     person_id: int,
@@ -296,13 +297,13 @@ def create_session(
     session.flush()
 
 
-def session_viewer(session: Session, viewer: Viewer, token_hash: str, now_ms: int) -> Person | None:
+def session_viewer(session: Session, viewer: Service, token_hash: str, now_ms: int) -> Person | None:
     """Who is signed in with this cookie; None when nobody is (any more)."""
     signed = signed_in(session, viewer, [token_hash], now_ms).get(token_hash)
     return signed.person if signed else None
 
 
-def signed_in(session: Session, viewer: Viewer, token_hashes: Iterable[str], now_ms: int) -> Mapping[str, SignedIn]:
+def signed_in(session: Session, viewer: Service, token_hashes: Iterable[str], now_ms: int) -> Mapping[str, SignedIn]:
     """Who is signed in with each of these cookies; those with which nobody is (any more) are not in it."""
     require_service(viewer)
     hashes = sorted(token_hashes)
@@ -322,21 +323,21 @@ def signed_in(session: Session, viewer: Viewer, token_hashes: Iterable[str], now
     }
 
 
-def get_session(session: Session, viewer: Viewer, token_hash: str, now_ms: int) -> WebSession | None:
+def get_session(session: Session, viewer: Service, token_hash: str, now_ms: int) -> WebSession | None:
     """The signed-in browser, unless its time is over."""
     require_service(viewer)
     query = select(WebSession).where(WebSession.token_hash == token_hash, WebSession.expires_ms > now_ms)
     return session.scalar(query)
 
 
-def touch(session: Session, viewer: Viewer, token_hash: str, now_ms: int, expires_ms: int | None = None) -> None:
+def touch(session: Session, viewer: Service, token_hash: str, now_ms: int, expires_ms: int | None = None) -> None:
     """Notes that the browser was here, and keeps it signed in until `expires_ms` where given."""
     require_service(viewer)
     values = {"seen_ms": now_ms} if expires_ms is None else {"seen_ms": now_ms, "expires_ms": expires_ms}
     session.execute(update(WebSession).where(WebSession.token_hash == token_hash).values(values))
 
 
-def delete_session(session: Session, viewer: Viewer, token_hash: str) -> None:
+def delete_session(session: Session, viewer: Service, token_hash: str) -> None:
     """The browser is signed out."""
     require_service(viewer)
     session.execute(delete(WebSession).where(WebSession.token_hash == token_hash))

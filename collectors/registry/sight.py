@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from collectors.registry.schema import Place, Placement
-from collectors.registry.viewer import Person, Viewer, classes_on, home_sites, require_service
+from collectors.registry.viewer import Person, Service, classes_on, home_sites, require_service
 from makiba.data_class import BY_PLACE, EVERYTHING, DataClass, classes_of
 from makiba.reading import Series
 
@@ -116,7 +116,7 @@ class Sight:
         return "alerts" in self.of(site).classes
 
 
-def sights_of(session: Session, viewer: Viewer, people: Iterable[Person], site: str | None = None) -> list[Sight]:
+def sights_of(session: Session, viewer: Service, people: Iterable[Person], site: str | None = None) -> list[Sight]:
     """What each of `people` may see, in their order; of `site` only, where given."""
     require_service(viewer)
     persons = list(people)
@@ -138,12 +138,12 @@ def sights_of(session: Session, viewer: Viewer, people: Iterable[Person], site: 
     ]
 
 
-def farm_sight(session: Session, viewer: Viewer, person: Person, site: str) -> FarmSight:
+def farm_sight(session: Session, viewer: Service, person: Person, site: str) -> FarmSight:
     """What `person` may see of `site`."""
     return sights_of(session, viewer, [person], site)[0].of(site)
 
 
-def whereabouts(session: Session, viewer: Viewer, sites: Iterable[str]) -> dict[str, Whereabouts]:
+def whereabouts(session: Session, viewer: Service, sites: Iterable[str]) -> dict[str, Whereabouts]:
     """By farm and subject, where it stood and what kind of place that is."""
     require_service(viewer)
     names = sorted(sites)

@@ -166,7 +166,7 @@ def _of(column: Any, site: str | None) -> ColumnElement[bool]:
 # ------------------------------------------------------------------------------------------------------ writing
 
 
-def apply_site(session: Session, viewer: Viewer, spec: SiteSpec, now_ms: int) -> None:
+def apply_site(session: Session, viewer: Service, spec: SiteSpec, now_ms: int) -> None:
     """Makes the registry say what `spec` says; applying the same again changes nothing.
 
     A subject whose place or role changed gets a new placement from its `from_ms` (or `now_ms`) on, and the old
@@ -275,7 +275,7 @@ def status_news(row: Gateway, status: GatewayStatus, received_ms: int) -> int | 
 
 
 def record_status(
-    session: Session, viewer: Viewer, gateway: str, status: GatewayStatus, received_ms: int
+    session: Session, viewer: Service, gateway: str, status: GatewayStatus, received_ms: int
 ) -> StatusNote | None:
     """Notes what `gateway`, or its will, said. Saying it again gives the same note, which is no news then.
 
@@ -299,7 +299,7 @@ def _order(connection: str) -> tuple[int, str]:
     return (len(connection), connection) if connection.isdigit() else (0, connection)
 
 
-def record_reported(session: Session, viewer: Viewer, gateway: str, devices: Sequence[DeviceSpec]) -> bool:
+def record_reported(session: Session, viewer: Service, gateway: str, devices: Sequence[DeviceSpec]) -> bool:
     """Makes the devices of `gateway` be `devices`; False when the gateway is unknown or revoked.
 
     A device that another gateway of the farm had moves here with its name.

@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from collectors.registry.schema import Gateway, Site, Source, SourceBatch
-from collectors.registry.viewer import Viewer, require_service, visible_sites
+from collectors.registry.viewer import Service, Viewer, require_service, visible_sites
 
 Kind = Literal["http", "lorawan", "weather", "import"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -64,7 +64,7 @@ def own_id(kind: Kind, site: str) -> str:
     return name if _ID.fullmatch(name) else f"{PREFIX}{kind}-{hashlib.sha256(site.encode()).hexdigest()[:32]}"
 
 
-def owner_of(session: Session, viewer: Viewer, sender: str) -> Owner | None:
+def owner_of(session: Session, viewer: Service, sender: str) -> Owner | None:
     """Whose readings `sender`, a gateway or a source, may send; None when nobody knows it."""
     require_service(viewer)
     row: Source | Gateway | None
@@ -72,7 +72,7 @@ def owner_of(session: Session, viewer: Viewer, sender: str) -> Owner | None:
     return Owner(row.site_id, row.revoked_ms is not None) if row else None
 
 
-def owners_of(session: Session, viewer: Viewer, senders: Sequence[str]) -> dict[str, Owner]:
+def owners_of(session: Session, viewer: Service, senders: Sequence[str]) -> dict[str, Owner]:
     """`owner_of` for many at once; those that nobody knows are not in it."""
     require_service(viewer)
     found: dict[str, Owner] = {}
@@ -88,7 +88,7 @@ def owners_of(session: Session, viewer: Viewer, senders: Sequence[str]) -> dict[
     return found
 
 
-def by_token(session: Session, viewer: Viewer, token: str) -> Source | None:
+def by_token(session: Session, viewer: Service, token: str) -> Source | None:
     """The source with this token, revoked or not."""
     require_service(viewer)
     return session.scalar(select(Source).where(Source.token_hash == hash_token(token)))
@@ -105,7 +105,7 @@ def list_sources(session: Session, viewer: Viewer, site: str | None = None) -> S
     return session.scalars(query.order_by(Source.id)).all()
 
 
-def add_http(session: Session, viewer: Viewer, source: str, site: str, name: str, now_ms: int) -> str:
+def add_http(session: Session, viewer: Service, source: str, site: str, name: str, now_ms: int) -> str:
     """Makes an HTTP source and gives its token, which cannot be read back later.
 
     `SourceTaken` when there is one of this id, `LookupError` when there is no such farm, `ValueError` when the id is
@@ -128,7 +128,7 @@ def add_http(session: Session, viewer: Viewer, source: str, site: str, name: str
     return token
 
 
-def ensure_own(session: Session, viewer: Viewer, kind: Kind, site: str, now_ms: int) -> Source:
+def ensure_own(session: Session, viewer: Service, kind: Kind, site: str, now_ms: int) -> Source:
     """The farm's own source of `kind`, made when it is not there. One that was revoked stays revoked."""
     require_service(viewer)
     source = own_id(kind, site)
@@ -141,7 +141,7 @@ def ensure_own(session: Session, viewer: Viewer, kind: Kind, site: str, now_ms: 
     return row
 
 
-def revoke(session: Session, viewer: Viewer, source: str, now_ms: int) -> bool:
+def revoke(session: Session, viewer: Service, source: str, now_ms: int) -> bool:
     """Shuts `source` out from now on; False when there is none. Doing it again changes nothing."""
     require_service(viewer)
     row = session.get(Source, source)
@@ -151,14 +151,14 @@ def revoke(session: Session, viewer: Viewer, source: str, now_ms: int) -> bool:
     return True
 
 
-def note_used(session: Session, viewer: Viewer, used_ms: dict[str, int]) -> None:
+def note_used(session: Session, viewer: Service, used_ms: dict[str, int]) -> None:
     """Notes when sources were last used."""
     require_service(viewer)
     for source, at_ms in sorted(used_ms.items()):
         session.execute(update(Source).where(Source.id == source).values(used_ms=at_ms))
 
 
-def first_received(session: Session, viewer: Viewer, source: str, batch: str, received_ms: int) -> int:
+def first_received(session: Session, viewer: Service, source: str, batch: str, received_ms: int) -> int:
     """When `batch` of `source` came first: `received_ms` unless it came before, within the last week."""
     require_service(viewer)
     session.execute(delete(SourceBatch).where(SourceBatch.received_ms < received_ms - BATCHES_KEPT_MS))

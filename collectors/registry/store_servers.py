@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from collectors.registry.schema import SiteStore, StoreServer
-from collectors.registry.viewer import Viewer, require_service, visible_sites
+from collectors.registry.viewer import Service, Viewer, require_service, visible_sites
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 RESERVED: Final = "own"
@@ -21,12 +21,12 @@ class ServerInUse(ValueError):
     """Farms are on this server."""
 
 
-def list_servers(session: Session, viewer: Viewer) -> Sequence[StoreServer]:
+def list_servers(session: Session, viewer: Service) -> Sequence[StoreServer]:
     require_service(viewer)
     return session.scalars(select(StoreServer).order_by(StoreServer.name)).all()
 
 
-def put_server(session: Session, viewer: Viewer, name: str, url: str, user: str, now_ms: int) -> None:
+def put_server(session: Session, viewer: Service, name: str, url: str, user: str, now_ms: int) -> None:
     """Adds a server, or changes its address; `ValueError` when the name is none."""
     require_service(viewer)
     if not NAME.fullmatch(name) or name == RESERVED:
@@ -41,7 +41,7 @@ def put_server(session: Session, viewer: Viewer, name: str, url: str, user: str,
     session.flush()
 
 
-def remove_server(session: Session, viewer: Viewer, name: str) -> bool:
+def remove_server(session: Session, viewer: Service, name: str) -> bool:
     """Whether there was one; `ServerInUse` while farms are on it."""
     require_service(viewer)
     sites = session.scalars(select(SiteStore.site_id).where(SiteStore.server == name)).all()
@@ -57,7 +57,7 @@ def assignments(session: Session, viewer: Viewer) -> Mapping[str, str]:
     return {site: server for site, server in rows if sites is None or site in sites}
 
 
-def assign(session: Session, viewer: Viewer, site: str, server: str, now_ms: int) -> None:
+def assign(session: Session, viewer: Service, site: str, server: str, now_ms: int) -> None:
     """Puts a farm on `server`, or back on the store of the settings (`own`); `ValueError` when there is none."""
     require_service(viewer)
     session.execute(delete(SiteStore).where(SiteStore.site_id == site))

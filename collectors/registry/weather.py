@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from collectors.registry.schema import FetchState, Forecast, SiteWeather, WeatherWarning
-from collectors.registry.viewer import Viewer, may_see, require_service, visible_sites
+from collectors.registry.viewer import Service, Viewer, may_see, require_service, visible_sites
 
 FORECASTS_KEPT_MS: Final = 400 * 86_400_000
 
@@ -64,7 +64,7 @@ class Foretold:
     source: str
 
 
-def apply_site_weather(session: Session, viewer: Viewer, site: str, spec: WeatherSpec | None) -> None:
+def apply_site_weather(session: Session, viewer: Service, site: str, spec: WeatherSpec | None) -> None:
     """Makes the areas and stations of `site` be those of `spec`; None: it looks at none."""
     require_service(viewer)
     row = session.get(SiteWeather, site)
@@ -93,7 +93,7 @@ def list_site_weather(session: Session, viewer: Viewer, site: str | None = None)
 # ---------------------------------------------------------------------------------------------------- forecasts
 
 
-def add_forecasts(session: Session, viewer: Viewer, rows: Iterable[Foretold]) -> None:
+def add_forecasts(session: Session, viewer: Service, rows: Iterable[Foretold]) -> None:
     """Keeps what was foretold; the same forecast again changes nothing."""
     require_service(viewer)
     insert: Any = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
@@ -136,7 +136,7 @@ def newest_forecast(
     return list(newest.values())
 
 
-def forget_forecasts(session: Session, viewer: Viewer, now_ms: int) -> None:
+def forget_forecasts(session: Session, viewer: Service, now_ms: int) -> None:
     """Drops what was foretold longer ago than is kept."""
     require_service(viewer)
     session.execute(delete(Forecast).where(Forecast.issued_ms < now_ms - FORECASTS_KEPT_MS))
@@ -145,14 +145,14 @@ def forget_forecasts(session: Session, viewer: Viewer, now_ms: int) -> None:
 # ----------------------------------------------------------------------------------------------------- warnings
 
 
-def open_warnings(session: Session, viewer: Viewer, area: str) -> Sequence[WeatherWarning]:
+def open_warnings(session: Session, viewer: Service, area: str) -> Sequence[WeatherWarning]:
     """The warnings in force for `area`, the oldest first. `viewer` is a part of Makiba."""
     require_service(viewer)
     query = select(WeatherWarning).where(WeatherWarning.area == area, WeatherWarning.ended_ms.is_(None))
     return session.scalars(query.order_by(WeatherWarning.since_ms, WeatherWarning.code)).all()
 
 
-def ended_warnings(session: Session, viewer: Viewer, area: str) -> dict[tuple[str, str], int]:
+def ended_warnings(session: Session, viewer: Service, area: str) -> dict[tuple[str, str], int]:
     """When the last warning of each code ended that was in force for `area`. `viewer` is a part of Makiba."""
     require_service(viewer)
     query = select(WeatherWarning.code, func.max(WeatherWarning.ended_ms)).where(
@@ -184,7 +184,7 @@ def site_warnings(
 # ------------------------------------------------------------------------------------------------------- fetching
 
 
-def fetch_state(session: Session, viewer: Viewer, url: str) -> FetchState:
+def fetch_state(session: Session, viewer: Service, url: str) -> FetchState:
     """What is known about an address; a new row, not added yet, when nothing is."""
     require_service(viewer)
     row = session.get(FetchState, url)

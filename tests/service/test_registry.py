@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -23,6 +24,7 @@ from collectors.registry import (
     dead_letters,
     open_registry,
     people,
+    sight,
     sites,
 )
 from collectors.registry.dead_letters import Letter
@@ -158,7 +160,7 @@ def test_a_database_that_is_down_is_unavailable_and_its_password_not_shown() -> 
 def test_a_write_that_raises_leaves_nothing_and_a_read_keeps_nothing(registry: Registry) -> None:
     with pytest.raises(NotAllowed), registry.write() as session:  # noqa: PT012 (the block is what is rolled back)
         sites.apply_site(session, CONSOLE, farm(), 1)
-        sites.apply_site(session, NOBODY, farm(), 1)
+        sites.apply_site(session, NOBODY, farm(), 1)  # type: ignore[arg-type]
     with registry.read() as session:
         assert sites.list_sites(session, CONSOLE) == []
         sites.apply_site(session, CONSOLE, farm(), 1)
@@ -270,7 +272,7 @@ def test_farms_that_a_viewer_may_not_see_do_not_exist_for_them(registry: Registr
             ):
                 assert list(rows) == []
     with registry.write() as session, pytest.raises(NotAllowed):
-        sites.apply_site(session, vet, farm("shikaoi-002"), 1)
+        sites.apply_site(session, vet, farm("shikaoi-002"), 1)  # type: ignore[arg-type]
 
 
 def test_an_old_will_never_hides_a_newer_birth(registry: Registry) -> None:
@@ -345,6 +347,25 @@ def test_roles_make_a_viewer_and_a_disabled_person_is_none(registry: Registry) -
         assert people.viewer_of(session, CONSOLE, number, 61) is None
 
 
+def test_the_administrator_is_no_part_of_makiba(registry: Registry) -> None:
+    number, other = person(registry), person(registry, "taro")
+    admin: Any = Person(number, "花子", {}, is_admin=True)
+    with registry.write() as session:
+        attempts: list[Callable[[], object]] = [
+            lambda: sites.apply_site(session, admin, farm(), 1),
+            lambda: people.set_password_hash(session, admin, other, "mine"),
+            lambda: people.set_language(session, admin, other, "en"),
+            lambda: people.create_session(session, admin, token_hash="t", person_id=other, now_ms=1, expires_ms=9),
+            lambda: people.create_invitation(session, admin, code_hash="c", person_id=other, expires_ms=9),
+            lambda: people.viewer_of(session, admin, other, 1),
+            lambda: sight.sights_of(session, admin, []),
+        ]
+        for forbidden in attempts:
+            with pytest.raises(NotAllowed):
+                forbidden()
+        assert len(people.list_people(session, admin)) == 2
+
+
 def test_a_person_changes_only_what_is_theirs(registry: Registry) -> None:
     number, other = person(registry), person(registry, "taro")
     me = Person(number, "花子", {SITE: "worker"})
@@ -355,7 +376,7 @@ def test_a_person_changes_only_what_is_theirs(registry: Registry) -> None:
             lambda: people.set_password_hash(session, me, other, "mine"),
             lambda: people.grant_role(session, me, number, SITE, "owner", 1),
             lambda: people.create_person(session, me, login="x", name="x", now_ms=1, is_admin=True),
-            lambda: people.person_by_login(session, me, "taro"),
+            lambda: people.person_by_login(session, me, "taro"),  # type: ignore[arg-type]
         ]
         for forbidden in attempts:
             with pytest.raises(NotAllowed):
