@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, text
@@ -44,14 +45,21 @@ class Invitation(Base):
 
 
 class WebSession(Base):
-    """A signed-in browser; only the SHA-256 of its cookie is kept."""
+    """A signed-in browser; only the SHA-256 of its cookie is kept. `id` is what its person calls it by.
+
+    `way`: how it began (`password`, `passkey`, `invitation`, `oidc`); `proved_ms`: when its person last proved who
+    they are, never of one that an invitation began.
+    """
 
     __tablename__ = "web_session"
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str] = mapped_column(String(32), unique=True, default=lambda: secrets.token_urlsafe(16))
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), index=True)
+    way: Mapped[str] = mapped_column(String(16), default="password")
     created_ms: Mapped[int]
     expires_ms: Mapped[int]
     seen_ms: Mapped[int]
+    proved_ms: Mapped[int | None]
     device: Mapped[str] = mapped_column(String(200), default="")
 
 
