@@ -18,6 +18,7 @@ from typing import Annotated
 
 import typer
 
+from collectors import leave_cli
 from collectors.console import (
     CONSOLE,
     explained,
@@ -50,6 +51,8 @@ store.add_typer(servers, name="servers")
 store.command("rollup")(store_cli.rollup)
 store.command("expire")(store_cli.expire)
 site = new_app("Farms, their gateways, places and devices.")
+site.command("archive")(leave_cli.archive)
+site.command("leave")(leave_cli.leave)
 
 
 # ------------------------------------------------------------------------------------------------------ collect

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from api.routes import alerts, audit, consents, places, series, session, stream
+from api.routes import alerts, audit, consents, leaving, places, series, session, stream
 from api.shapes import Names
 
-PARTS: Final = (session, places, series, alerts, stream, consents, audit)
+PARTS: Final = (session, places, series, alerts, stream, consents, audit, leaving)
 
 
 def what_is_done() -> Mapping[str, Names]:

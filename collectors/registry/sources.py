@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from collectors.registry.schema import Gateway, Site, Source, SourceBatch
+from collectors.registry.schema.leave import Departure
 from collectors.registry.viewer import Service, Viewer, require_service, visible_sites
 
 Kind = Literal["http", "lorawan", "weather", "import"]
@@ -73,15 +74,16 @@ def owner_of(session: Session, viewer: Service, sender: str) -> Owner | None:
 
 
 def owners_of(session: Session, viewer: Service, senders: Sequence[str]) -> dict[str, Owner]:
-    """`owner_of` for many at once; those that nobody knows are not in it."""
+    """`owner_of` for many at once; those that nobody knows are not in it, nor those of a farm that is leaving."""
     require_service(viewer)
+    leaving = select(Departure.site_id).where(Departure.done_ms.is_(None), Departure.cancelled_ms.is_(None))
     found: dict[str, Owner] = {}
     for table in (Gateway, Source):
         mine = [sender for sender in senders if sender.startswith(PREFIX) == (table is Source)]
         for start in range(0, len(mine), _IDS_PER_QUERY):
             rows = session.execute(
                 select(table.id, table.site_id, table.revoked_ms).where(
-                    table.id.in_(mine[start : start + _IDS_PER_QUERY])
+                    table.id.in_(mine[start : start + _IDS_PER_QUERY]), table.site_id.not_in(leaving)
                 )
             )
             found.update({sender: Owner(site, revoked_ms is not None) for sender, site, revoked_ms in rows})

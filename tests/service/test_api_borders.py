@@ -7,6 +7,7 @@ said who may use it. On SQLite and, where it is there, a real PostgreSQL.
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import secrets
 import string
@@ -95,7 +96,7 @@ class Town:
         nobody = dict.fromkeys(self.ids.get(SITE, {}), "0" * 32)
         ids = {"site": site, "subject": "tank-1", "quantity": "milk_temperature"}
         ids |= nobody | self.ids.get(site, {}) | given
-        body = BODIES.get(path)
+        body = json.loads(json.dumps(BODIES.get(path)).replace("<site>", site))
         headers = {**WRITE, **HEADERS.get(route, {})} | ({"Cookie": f"{COOKIE}={cookie}"} if cookie else {})
         request = self.browser.build_request(
             method,
