@@ -1,4 +1,4 @@
-"""Receipts of farms that left."""
+"""Receipts of farms that left; comparisons across farms."""
 
 from __future__ import annotations
 
@@ -31,3 +31,44 @@ def upgrade() -> None:
     op.create_index(
         "uq_departure_open", "departure", ["site_id"], unique=True, sqlite_where=is_open, postgresql_where=is_open
     )
+    _comparisons()
+
+
+def _comparisons() -> None:
+    op.create_table(
+        "comparison_part",
+        sa.Column("id", sa.String(32), nullable=False),
+        sa.Column("site_id", sa.String(64), nullable=False),
+        sa.Column("data_class", sa.String(20), nullable=False),
+        sa.Column("given_ms", sa.BigInteger(), nullable=False),
+        sa.Column("given_by", sa.String(64), nullable=False),
+        sa.Column("withdrawn_ms", sa.BigInteger(), nullable=True),
+        sa.Column("withdrawn_by", sa.String(64), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_comparison_part"),
+        sa.ForeignKeyConstraint(["site_id"], ["site.id"], name="fk_comparison_part_site_id_site", ondelete="CASCADE"),
+    )
+    op.create_index("ix_comparison_part_site_id", "comparison_part", ["site_id"])
+    op.create_table(
+        "comparison",
+        sa.Column("measure", sa.String(40), nullable=False),
+        sa.Column("period", sa.String(7), nullable=False),
+        sa.Column("published_ms", sa.BigInteger(), nullable=False),
+        sa.Column("parties", sa.BigInteger(), nullable=False),
+        sa.Column("bands", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("measure", "period", name="pk_comparison"),
+    )
+    op.create_table(
+        "comparison_member",
+        sa.Column("measure", sa.String(40), nullable=False),
+        sa.Column("period", sa.String(7), nullable=False),
+        sa.Column("site_id", sa.String(64), nullable=False),
+        sa.PrimaryKeyConstraint("measure", "period", "site_id", name="pk_comparison_member"),
+        sa.ForeignKeyConstraint(
+            ["site_id"], ["site.id"], name="fk_comparison_member_site_id_site", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["measure", "period"], ["comparison.measure", "comparison.period"],
+            name="fk_comparison_member_measure_comparison", ondelete="CASCADE",
+        ),
+    )  # fmt: skip
+    op.create_index("ix_comparison_member_site_id", "comparison_member", ["site_id"])
