@@ -39,9 +39,10 @@ def give(site: str, given: ConsentIn, viewer: SignedIn, centre: CentreNow) -> Co
     require_insider(viewer, site)
     now_ms = centre.clock()
     with centre.registry.write() as session:
+        person_id = people.number_of(session, SERVICE, given.person) if given.person is not None else None
         try:
             row = consent.give(
-                session, viewer, site, classes=given.classes, now_ms=now_ms, role=given.role, person_id=given.person,
+                session, viewer, site, classes=given.classes, now_ms=now_ms, role=given.role, person_id=person_id,
                 from_ms=given.from_ms, until_ms=given.until_ms,
             )  # fmt: skip
         except ValueError as error:
@@ -69,7 +70,7 @@ def _shown(session: Session, row: Consent, now_ms: int) -> ConsentOut:
         {
             "id": row.id,
             "role": row.role,
-            "person": row.person_id,
+            "person": people.public_id(session, SERVICE, row.person_id),
             "grantee": _grantee(session, row),
             "classes": [class_name(c) for c in DATA_CLASSES if c in row.classes],
             "from_ms": row.from_ms,

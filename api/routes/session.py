@@ -60,7 +60,9 @@ def session(viewer: SignedIn, centre: CentreNow) -> SessionOut:
         person = people.get_person(rows, viewer, viewer.id)
         farms = sites.list_sites(rows, viewer)
     return SessionOut(
-        person=PersonOut(id=viewer.id, name=viewer.name, language=person.language if person else "ja"),
+        person=PersonOut(
+            id=person.public_id if person else "", name=viewer.name, language=person.language if person else "ja"
+        ),
         sites=[
             SiteRole(
                 id=f.id,

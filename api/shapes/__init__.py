@@ -2,11 +2,14 @@
 
 Times are UTC in whole milliseconds since 1970. Values are in the catalogue's unit; a person sees
 `value * factor + offset` with `decimals` and `unit`. Names are in Japanese and English.
+
+What comes in is a `Given`: strict (no number in a string), nothing unknown. Its texts are `Line` or `Text`, which take
+no half characters, and nothing that a database, a terminal or a table would trip over; its times `Millis`; its ids `Id`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +20,34 @@ from makiba.reading import EARLIEST_MS, LATEST_MS
 
 class Shape(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Given(BaseModel):
+    """A body that comes in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# No control characters (C0, DEL, C1), no lone surrogates, and none that turn the direction of writing around.
+_CONTROL: Final = "\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069"
+_LINE: Final = f"^[^{_CONTROL}\\t\\n\\r\\u2028\\u2029]*$"
+_TEXT: Final = f"^[^{_CONTROL}]*$"
+
+
+Line = Annotated[str, Field(pattern=_LINE)]
+"""One line of text for people; each field says its own `Field(max_length=…)`, and a test sees to it."""
+
+Text = Annotated[str, Field(pattern=_TEXT)]
+"""Several lines of text for people: line ends and tabs too; with `Field(max_length=…)` like `Line`."""
+
+Name = Annotated[str, Field(pattern=_LINE, min_length=1, max_length=200)]
+"""What people call something."""
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~-]+$", min_length=1, max_length=64)]
+"""An id as the API gives it out."""
+
+Millis = Annotated[int, Field(ge=EARLIEST_MS, le=LATEST_MS)]
+"""A time: UTC in milliseconds since 1970."""
 
 
 class Names(Shape):
@@ -32,21 +63,21 @@ class Health(Shape):
 # ---------------------------------------------------------------------------------------------- session
 
 
-class SignIn(Shape):
-    login: str = Field(max_length=200)
-    password: str = Field(max_length=1_000)
+class SignIn(Given):
+    login: Line = Field(max_length=200)
+    password: Line = Field(max_length=1_000)
 
 
-class Join(Shape):
-    code: str = Field(max_length=200)
+class Join(Given):
+    code: Line = Field(max_length=200)
 
 
-class Language(Shape):
+class Language(Given):
     language: Literal["ja", "en"]
 
 
 class PersonOut(Shape):
-    id: int
+    id: str
     name: str
     language: str
 
@@ -212,21 +243,19 @@ class AlertsOut(Shape):
 OutsideRole = Literal["vet", "coop", "town", "technician"]
 
 
-class ConsentIn(Shape):
+class ConsentIn(Given):
     """What a farm shows, and to whom: everybody with `role` on the farm, or the person of this id.
 
     From now on where `from_ms` is not given, until it is withdrawn where `until_ms` is not given.
     """
 
     role: OutsideRole | None = None
-    person: int | None = Field(None, ge=1, le=2**53)
+    person: Id | None = None
     classes: list[DataClass] = Field(min_length=1, max_length=7)
-    from_ms: int | None = Field(None, ge=EARLIEST_MS, le=LATEST_MS)
-    until_ms: int | None = Field(None, ge=EARLIEST_MS, le=LATEST_MS)
+    from_ms: Millis | None = None
+    until_ms: Millis | None = None
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", json_schema_extra={"examples": [{"role": "coop", "classes": ["tank", "alerts"]}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"role": "coop", "classes": ["tank", "alerts"]}]})
 
 
 class ClassName(Shape):
@@ -242,7 +271,7 @@ class ConsentOut(Shape):
 
     id: str
     role: Role | None
-    person: int | None
+    person: str | None
     grantee: Names
     classes: list[ClassName]
     from_ms: int

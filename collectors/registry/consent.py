@@ -15,7 +15,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from collectors.registry import audit
-from collectors.registry.schema import Consent, RoleRow
+from collectors.registry.schema import Consent, PersonRow, RoleRow
 from collectors.registry.viewer import OUTSIDERS, Role, Service, Viewer, require, require_service, spell
 from makiba.data_class import DATA_CLASSES, DataClass
 
@@ -67,7 +67,7 @@ def give(
         from_ms=since_ms, until_ms=until_ms, given_ms=now_ms, given_by=spell(viewer),
     )  # fmt: skip
     session.add(row)
-    audit.note_change(session, viewer, site, "consent.given", now_ms, **_detail(row))
+    audit.note_change(session, viewer, site, "consent.given", now_ms, **_detail(session, row))
     session.flush()
     return row
 
@@ -79,7 +79,7 @@ def withdraw(session: Session, viewer: Viewer, site: str, consent_id: str, now_m
     row = session.scalar(found)
     if row is not None and row.withdrawn_ms is None:
         row.withdrawn_ms, row.withdrawn_by = now_ms, spell(viewer)
-        audit.note_change(session, viewer, site, "consent.withdrawn", now_ms, **_detail(row))
+        audit.note_change(session, viewer, site, "consent.withdrawn", now_ms, **_detail(session, row))
         session.flush()
     return row
 
@@ -142,8 +142,9 @@ def _granted(
     return Granted(classes, until_ms)
 
 
-def _detail(row: Consent) -> dict[str, object]:
+def _detail(session: Session, row: Consent) -> dict[str, object]:
+    person = session.get(PersonRow, row.person_id) if row.person_id is not None else None
     return {
-        "consent": row.id, "role": row.role, "person": row.person_id, "classes": list(row.classes),
+        "consent": row.id, "role": row.role, "person": person.public_id if person else None, "classes": list(row.classes),
         "from_ms": row.from_ms, "until_ms": row.until_ms,
     }  # fmt: skip

@@ -96,6 +96,18 @@ def get_person(session: Session, viewer: Viewer, person_id: int) -> PersonRow | 
     return row if session.scalar(shared.limit(1)) else None
 
 
+def number_of(session: Session, viewer: Service, public_id: str) -> int:
+    """The row of the person who is called `public_id` outside; 0 where nobody is."""
+    require_service(viewer)
+    return session.scalar(select(PersonRow.id).where(PersonRow.public_id == public_id)) or 0
+
+
+def public_id(session: Session, viewer: Service, person_id: int | None) -> str | None:
+    """What the person of this row is called outside; None where there is none."""
+    require_service(viewer)
+    return session.scalar(select(PersonRow.public_id).where(PersonRow.id == person_id)) if person_id else None
+
+
 def list_people(session: Session, viewer: Viewer) -> Sequence[PersonRow]:
     """Everybody, by login."""
     require_admin(viewer)
@@ -181,13 +193,14 @@ def grant_role(session: Session, viewer: Viewer, person_id: int, site: str, role
         _require_owner(viewer, site)
     if role not in ROLES:
         raise ValueError(f"role {role!r} is none of {', '.join(ROLES)}")
-    if session.get(PersonRow, person_id) is None or session.get(Site, site) is None:
+    person = session.get(PersonRow, person_id)
+    if person is None or session.get(Site, site) is None:
         raise LookupError(f"no person {person_id} or no site {site}")
     known = session.get(RoleRow, (person_id, site))
     if known is not None and known.role == role:
         return
     session.merge(RoleRow(person_id=person_id, site_id=site, role=role))
-    audit.note_change(session, viewer, site, "role.granted", now_ms, person=person_id, role=role)
+    audit.note_change(session, viewer, site, "role.granted", now_ms, person=person.public_id, role=role)
     session.flush()
 
 
@@ -195,7 +208,8 @@ def revoke_role(session: Session, viewer: Viewer, person_id: int, site: str, now
     """A person is nothing on `site` any more."""
     _require_owner(viewer, site)
     session.execute(delete(RoleRow).where(RoleRow.person_id == person_id, RoleRow.site_id == site))
-    audit.note_change(session, viewer, site, "role.revoked", now_ms, person=person_id)
+    person = public_id(session, Service("api"), person_id)
+    audit.note_change(session, viewer, site, "role.revoked", now_ms, person=person)
 
 
 def list_roles(

@@ -138,6 +138,11 @@ class Centre:
                 people.grant_role(session, CONSOLE, row.id, site.replace("_", "-"), role, self.clock())
             return row.id
 
+    def public(self, person: int) -> str:
+        """What a person is called outside the registry."""
+        with self.registry.read() as session:
+            return people.public_id(session, CONSOLE, person) or ""
+
     def consent(self, site: str, *classes: DataClass, role: Role | None = None, person: int | None = None) -> str:
         """The farm shows `classes` to `role` or `person`; the consent's id."""
         with self.registry.write() as session:

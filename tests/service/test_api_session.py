@@ -26,7 +26,7 @@ def test_somebody_signs_in_and_sees_their_farms_only(centre: Centre) -> None:
     with centre.signed_in() as browser:
         told = browser.get(SESSION).json()
     assert told == {
-        "person": {"id": person, "name": "hanakoさん", "language": "ja"},
+        "person": {"id": centre.public(person), "name": "hanakoさん", "language": "ja"},
         "sites": [
             {
                 "id": SITE, "name": {"ja": f"{SITE} 牧場", "en": f"{SITE} farm"}, "role": "owner",
@@ -125,7 +125,7 @@ def test_a_join_code_signs_in_as_often_as_it_says_and_no_longer(centre: Centre) 
     with centre.serving() as browser:
         assert browser.post(f"{SESSION}/join", json={"code": expired}, headers=WRITE).status_code == 401
         assert browser.post(f"{SESSION}/join", json={"code": once}, headers=WRITE).status_code == 204
-        assert browser.get(SESSION).json()["person"]["id"] == person
+        assert browser.get(SESSION).json()["person"]["id"] == centre.public(person)
         browser.cookies.clear()
         assert browser.post(f"{SESSION}/join", json={"code": once}, headers=WRITE).status_code == 401
         assert browser.get(SESSION).status_code == 401

@@ -12,10 +12,16 @@ from collectors.registry.schema.base import Base, RowId
 
 
 class PersonRow(Base):
-    """Somebody who may sign in. Without `password_hash` they come in by invitation only."""
+    """Somebody who may sign in. Without `password_hash` they come in by invitation only.
+
+    `public_id` is what is told of them outside the registry: a number would tell how many there are.
+    """
 
     __tablename__ = "person"
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
+    public_id: Mapped[str] = mapped_column(
+        String(32), default=lambda: secrets.token_urlsafe(16), server_default="", unique=True, index=True
+    )
     login: Mapped[str] = mapped_column(String(200), unique=True)
     name: Mapped[str] = mapped_column(String(200))
     language: Mapped[str] = mapped_column(String(8), default="ja")

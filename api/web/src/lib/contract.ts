@@ -14,7 +14,7 @@ export interface Site {
 }
 
 export interface Session {
-  person: { id: string | number; name: string; language: Language };
+  person: { id: string; name: string; language: Language };
   sites: Site[];
   demo: boolean;
 }
