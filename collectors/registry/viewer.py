@@ -6,6 +6,9 @@ A `Service` is a named part of Makiba and sees every farm. A `Person` sees
 - of any other farm the data classes that the farm has granted them (`Person.grants`, made of its consents);
 - as administrator also every farm's names, people and what is technical, and no more.
 
+A program that acts for a person with a token is that `Person` with a `Limit`: fewer farms, classes and actions, and
+never those of an administrator nor what only a person decides (`FOR_PROGRAMS`). Every function here honours it.
+
 Rows that a viewer may not see do not exist for them: a query answers as if there were none. What somebody may do is
 the table `MAY`. DESIGN.md says what this guarantees.
 """
@@ -13,7 +16,7 @@ the table `MAY`. DESIGN.md says what this guarantees.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from makiba.data_class import EVERYTHING, DataClass
@@ -21,8 +24,8 @@ from makiba.data_class import EVERYTHING, DataClass
 ServiceName = Literal["collector", "analytics", "api", "console"]
 Role = Literal["owner", "family", "worker", "vet", "coop", "town", "technician"]
 Action = Literal[
-    "acknowledge", "comment", "enter events", "edit animals", "edit placements", "change rules", "invite",
-    "grant roles", "see audit", "consent", "export all", "delete farm", "manage gateways",
+    "acknowledge", "comment", "enter events", "edit animals", "edit placements", "correct placements",
+    "edit contacts", "edit rota", "plan maintenance", "change rules", "invite", "grant roles", "see audit", "consent", "export all", "delete farm", "manage gateways",
 ]  # fmt: skip
 
 INSIDERS: Final[frozenset[Role]] = frozenset({"owner", "family", "worker"})
@@ -37,6 +40,10 @@ MAY: Final[Mapping[Action, frozenset[Role]]] = {
     "enter events": INSIDERS | {"vet"},
     "edit animals": _FAMILY,
     "edit placements": _FAMILY | {"technician"},
+    "correct placements": _FAMILY,
+    "edit contacts": _FAMILY,
+    "edit rota": _FAMILY,
+    "plan maintenance": INSIDERS | {"technician"},
     "change rules": _FAMILY,
     "invite": _OWNER,
     "grant roles": _OWNER,
@@ -53,7 +60,14 @@ NEEDS: Final[Mapping[Action, DataClass]] = {
     "comment": "alerts",
     "enter events": "herd",
     "edit placements": "technical",
+    "plan maintenance": "technical",
 }
+
+FOR_PROGRAMS: Final[frozenset[Action]] = frozenset({
+    "acknowledge", "comment", "enter events", "edit animals", "edit placements", "change rules", "see audit",
+    "export all",
+})  # fmt: skip
+"""What a token may allow. Who sees a farm, who belongs to it and its end are for people at a browser to decide."""
 
 ROLE_NAMES: Final[Mapping[Role, Mapping[str, str]]] = {
     "owner": {"ja": "経営主", "en": "owner"},
@@ -74,10 +88,26 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What the token `token`, called `name`, leaves of its person's rights; None: all of them."""
+
+    token: str
+    name: str
+    sites: frozenset[str] | None = None
+    classes: frozenset[DataClass] | None = None
+    actions: frozenset[Action] = FOR_PROGRAMS
+
+    def reaches(self, site: str) -> bool:
+        """Whether the program has to do with `site`."""
+        return self.sites is None or site in self.sites
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who signed in: `roles` maps each farm they have to do with to what they are there.
 
-    `grants`: what farms show them by consent, as it was when this viewer was made.
+    `grants`: what farms show them by consent, as it was when this viewer was made. `limit`: of a program that acts
+    for them.
     """
 
     id: int
@@ -85,22 +115,54 @@ class Person:
     roles: Mapping[str, Role] = field(hash=False)
     is_admin: bool = False
     grants: Mapping[str, frozenset[DataClass]] = field(default_factory=dict, hash=False)
+    limit: Limit | None = None
 
 
 Viewer = Service | Person
 
 
-def is_insider(viewer: Viewer, site: str) -> bool:
-    """Whether `viewer` is one of the farm's own people, or a part of Makiba."""
+def limited(person: Person, limit: Limit | None) -> Person:
+    """`person` as far as `limit` leaves it; no program is an administrator."""
+    if limit is None:
+        return person
+    return replace(
+        person,
+        limit=limit,
+        is_admin=False,
+        roles={site: role for site, role in person.roles.items() if limit.reaches(site)},
+        grants={site: classes for site, classes in person.grants.items() if limit.reaches(site)},
+    )
+
+
+def belongs_to(viewer: Viewer, site: str) -> bool:
+    """Whether `viewer` is one of the farm's own people or a program of theirs, or a part of Makiba.
+
+    Their reading is the farm's own and stands in no audit; whether they see everything is `is_insider`.
+    """
     return isinstance(viewer, Service) or viewer.roles.get(site) in INSIDERS
+
+
+def is_insider(viewer: Viewer, site: str) -> bool:
+    """Whether `viewer` is one of the farm's own people, or a part of Makiba: they see everything of it.
+
+    A program that may see certain classes only is none.
+    """
+    return belongs_to(viewer, site) and _sees_all_classes(viewer)
 
 
 def classes_on(viewer: Viewer, site: str) -> frozenset[DataClass]:
     """The data classes of `site` that `viewer` may see."""
-    if isinstance(viewer, Service) or is_insider(viewer, site):
+    if isinstance(viewer, Service):
         return EVERYTHING
-    granted = viewer.grants.get(site, frozenset())
-    return granted | {"technical"} if viewer.is_admin else granted
+    granted = EVERYTHING if belongs_to(viewer, site) else viewer.grants.get(site, frozenset())
+    if viewer.is_admin:
+        granted |= {"technical"}
+    allowed = viewer.limit.classes if viewer.limit else None
+    return granted if allowed is None else granted & allowed
+
+
+def _sees_all_classes(viewer: Viewer) -> bool:
+    return isinstance(viewer, Service) or viewer.limit is None or viewer.limit.classes in (None, EVERYTHING)
 
 
 def may_see(viewer: Viewer, site: str, data_class: DataClass | None = None) -> bool:
@@ -120,13 +182,15 @@ def home_sites(viewer: Viewer) -> frozenset[str] | None:
     """The farms whose own people `viewer` belongs to; None means all."""
     if isinstance(viewer, Service):
         return None
-    return frozenset(s for s, role in viewer.roles.items() if role in INSIDERS)
+    return frozenset(s for s in viewer.roles if is_insider(viewer, s))
 
 
 def may_do(viewer: Viewer, site: str, action: Action) -> bool:
     """Whether `viewer` may do this on `site`."""
     if isinstance(viewer, Service):
         return True
+    if viewer.limit is not None and action not in viewer.limit.actions & FOR_PROGRAMS:
+        return False
     needs = NEEDS.get(action)
     return viewer.roles.get(site) in MAY[action] and (needs is None or may_see(viewer, site, needs))
 
@@ -154,6 +218,12 @@ def require_admin(viewer: Viewer) -> None:
     """Raises `NotAllowed` unless `viewer` is the administrator, or a part of Makiba."""
     if not (isinstance(viewer, Service) or viewer.is_admin):
         raise NotAllowed(f"{spell(viewer)} may not do this")
+
+
+def spell_with_program(viewer: Viewer) -> str:
+    """`spell`, with the token of the program that acts for a person: `person:3/<token's id>`."""
+    program = viewer.limit if isinstance(viewer, Person) else None
+    return f"{spell(viewer)}/{program.token}" if program else spell(viewer)
 
 
 def spell(viewer: Viewer) -> str:

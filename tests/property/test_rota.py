@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from collectors.registry.rota_times import (
     TIERS,
     WEEK_MINUTES,
+    Kind,
     Line,
     Rota,
+    Who,
     gaps,
     moment_ms,
     on_call,
@@ -34,7 +36,10 @@ STARTS = st.one_of(
     ),
     st.dates(date(2026, 1, 1), date(2027, 12, 31)).map(str),
 ).map(lambda day: int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * 1000)
-PEOPLE = st.sampled_from([("person", "1"), ("person", "2"), ("contact", "a"), ("contact", "b")])
+KINDS: list[Kind] = ["dated", "weekly", "absence"]
+PEOPLE: st.SearchStrategy[Who] = st.sampled_from(
+    [("person", "1"), ("person", "2"), ("contact", "a"), ("contact", "b")]
+)
 
 
 def spans(start: int) -> st.SearchStrategy[tuple[int, int]]:
@@ -49,7 +54,7 @@ def rotas(draw: st.DrawFn) -> tuple[Rota, int]:
     start = draw(STARTS)
     lines = []
     for number in range(draw(st.integers(0, 5))):
-        kind = draw(st.sampled_from(["dated", "weekly", "absence"]))
+        kind = draw(st.sampled_from(KINDS))
         from_ms, to_ms = draw(spans(start))
         day = datetime.fromtimestamp(start / 1000, UTC).date()
         lines.append(
@@ -60,7 +65,7 @@ def rotas(draw: st.DrawFn) -> tuple[Rota, int]:
                 draw(st.integers(1, WEEK_MINUTES)),
                 draw(st.one_of(st.none(), st.just(day - timedelta(days=3)))),
                 draw(st.one_of(st.none(), st.just(day + timedelta(days=3)))),
-                frozenset(draw(st.sets(st.integers(-3, 3).map(lambda n, d=day: d + timedelta(days=n)), max_size=2))),
+                frozenset(day + timedelta(days=n) for n in draw(st.sets(st.integers(-3, 3), max_size=2))),
             )
         )  # fmt: skip
     return Rota(tuple(lines), draw(ZONES)), start
@@ -160,13 +165,12 @@ def test_a_night_is_an_hour_longer_when_the_clocks_go_back() -> None:
 
 
 def test_who_stands_in_two_tiers_is_asked_once_in_the_first() -> None:
-    whole = {"from_ms": 0, "to_ms": 10}
     lines = (
-        Line("c", "dated", ("person", "3"), "coop", 0, **whole),
-        Line("h", "dated", ("person", "1"), "helper", 0, **whole),
-        Line("f2", "dated", ("person", "2"), "family", 1, **whole),
-        Line("f1", "dated", ("person", "1"), "family", 0, **whole),
-        Line("gone", "dated", None, "owner", 0, **whole),
+        Line("c", "dated", ("person", "3"), "coop", 0, 0, 10),
+        Line("h", "dated", ("person", "1"), "helper", 0, 0, 10),
+        Line("f2", "dated", ("person", "2"), "family", 1, 0, 10),
+        Line("f1", "dated", ("person", "1"), "family", 0, 0, 10),
+        Line("gone", "dated", None, "owner", 0, 0, 10),
     )
     assert [(t.who[1], t.tier) for t in on_call(Rota(lines), 5)] == [("1", "family"), ("2", "family"), ("3", "coop")]
 
