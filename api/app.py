@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Final
@@ -17,13 +18,19 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import alert_news, problems, rights_watch
-from api.centre import PREFIX, Clock, now_ms, opened
+from api.centre import PREFIX, Centre, Clock, now_ms, opened
 from api.feed import CommittedFeed
 from api.metrics import Counting, Figures
 from api.pages import Guard, Pages
 from api.routes import PARTS, what_is_done
+from api.sessions import SERVICE
+from collectors.out.leave import finish_all
+from collectors.registry import RegistryError
+from collectors.store import StoreError
 from makiba.figures import served
 from makiba.settings import Settings
+
+log = logging.getLogger(__name__)
 
 GZIP_ABOVE_BYTES: Final = 1_000
 
@@ -51,6 +58,7 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
             watching = [
                 asyncio.create_task(alert_news.watch(centre), name="alert-news"),
                 asyncio.create_task(rights_watch.watch(centre), name="rights-watch"),
+                asyncio.create_task(_finish_departures(centre), name="departures"),
             ]
             try:
                 yield
@@ -81,6 +89,14 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
     app.state.what = what_is_done()
     app.router.default = Pages()
     return app
+
+
+async def _finish_departures(centre: Centre) -> None:
+    """Deletes what is left of a farm whose deletion was killed in the middle."""
+    try:
+        await asyncio.to_thread(finish_all, centre.registry, centre.store, SERVICE, centre.clock())
+    except (RegistryError, StoreError) as error:
+        log.warning("a farm that left is not deleted whole yet (at the next start again): %s", error)
 
 
 def stop_streams(app: FastAPI) -> None:

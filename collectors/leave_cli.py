@@ -1,8 +1,8 @@
 """`makiba site archive` and `makiba site leave`: a farm takes its data along, and is deleted.
 
-Leaving goes in the order that loses nothing: intake ends, what is on its way settles, the archive is written and forced
-to the disk, its owner's word is asked for, and then everything goes. Stopped before the word is given, the farm is as
-it was once `--stay` says so; stopped after it, the same command goes on.
+Leaving goes in the order that loses nothing: intake ends, what is on its way settles, the archive is written and
+forced to the disk, its owner's word is asked for, and then everything goes. Stopped before the word is given, the
+farm is as it was once `--stay` says so; stopped after it, the same command goes on.
 """
 
 from __future__ import annotations

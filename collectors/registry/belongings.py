@@ -1,9 +1,9 @@
 """Everything the registry holds of one farm, table by table, whatever tables there are.
 
-A row belongs to a farm by its `site_id`, by a key into a row that does, or by the gateway or source it came from. So
-a new table is part of a farm's archive, and of what is deleted with the farm, without a line here; one that holds
-nothing of a farm stands in `NOT_OF_A_FARM` with its reason (a test holds that each table is one or the other). Hashes
-and secrets are left out of the archive: they let somebody in, and tell nothing about a farm.
+A row belongs to a farm by its `site_id` (or `site`), by a key into a row that does, or by the gateway or source it
+came from. So a new table is part of a farm's archive, and of what is deleted with the farm, without a line here; one
+that holds nothing of a farm stands in `NOT_OF_A_FARM` with its reason (a test holds that each table is one or the
+other). Hashes and secrets are left out of the archive: they let somebody in, and tell nothing about a farm.
 """
 
 from __future__ import annotations
@@ -18,19 +18,28 @@ from sqlalchemy.orm import Session
 from collectors.registry.schema import Base, PersonRow, RoleRow
 from collectors.registry.viewer import Viewer, require
 
+_OF_A_PERSON: Final = "a person's own: how they sign in"
+
 NOT_OF_A_FARM: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("account", "api_token", "challenge", "invitation", "passkey", "passkey_owner", "recovery_code",
+         "recovery_request", "sign_in_notice", "totp", "web_session"),
+        _OF_A_PERSON,
+    ),
+    "account_flow": "minutes of a sign-in at a provider",
+    "attempt": "how often a sign-in failed; hashes",
+    "comparison": "of five farms and more, and of none",
     "departure": "the receipt, which outlives the farm",
     "fetch_state": "addresses of the weather service",
+    "first_link": "the machine's first start",
     "forecast": "about an area, shared by farms",
-    "invitation": "a person's; only a hash of its code",
     "lora_unknown": "devices that no farm names",
     "person": "whoever belonged to this farm only goes with it; of the others only name and role are told",
     "rights_version": "one number",
     "site_store": "where the readings are; removed once they are deleted",
     "store_server": "machines",
     "weather_warning": "about an area, shared by farms",
-    "web_session": "a person's; only a hash of its cookie",
-}
+}  # fmt: skip
 
 SENDERS: Final = ("dead_letter", "dead_letter_day")
 """Tables of what came from a gateway or source, which may be gone already: `gateway_id` is no key of theirs."""
@@ -46,8 +55,8 @@ def tables_of(site: str) -> dict[Table, ColumnElement[bool]]:
             continue
         if table.name == "site":
             of[table] = table.c.id == site
-        elif "site_id" in table.c:
-            of[table] = table.c.site_id == site
+        elif (named := table.c.get("site_id", table.c.get("site"))) is not None:
+            of[table] = named == site
         elif table.name in SENDERS:
             of[table] = _came_from(table, site)
         elif through := [key for key in table.foreign_keys if key.column.table in of]:
@@ -108,7 +117,9 @@ def delete_rows(session: Session, site: str, tell: Callable[[str, int], None]) -
     tables = tables_of(site)
     # Counted first: what hangs below a row by ON DELETE CASCADE would be gone before its turn.
     counts = {table: session.scalar(select(func.count()).select_from(table).where(tables[table])) for table in tables}
-    for table in reversed(tables):
+    # What came from a gateway is told by the gateway, and goes before it.
+    came = [table for table in tables if table.name in SENDERS]
+    for table in (*came, *(table for table in reversed(tables) if table not in came)):
         statement: Any = delete(classes.get(table, table)).where(tables[table])
         session.execute(statement.execution_options(synchronize_session=False))
         if counts[table]:

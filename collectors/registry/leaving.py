@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from collectors.registry import audit
 from collectors.registry.belongings import delete_rows
 from collectors.registry.schema import PersonRow, RoleRow, Site, SiteStore
+from collectors.registry.schema.access import ApiToken
 from collectors.registry.schema.leave import Departure
 from collectors.registry.viewer import Viewer, require, require_service, spell
 
@@ -128,6 +129,7 @@ def finish(session: Session, viewer: Viewer, departure_id: str, series: int, now
     if only_here:
         session.execute(delete(PersonRow).where(PersonRow.id.in_(only_here)))
         counts["person"] = len(only_here)
+    _forget_in_tokens(session, row.site_id)
     session.execute(delete(SiteStore).where(SiteStore.site_id == row.site_id))
     row.counts, row.done_ms, row.requested_by = counts, now_ms, "owner"
     session.flush()
@@ -140,6 +142,15 @@ def _only_on(session: Session, site: str) -> list[int]:
     here = exists().where(RoleRow.person_id == PersonRow.id, RoleRow.site_id == site)
     query = select(PersonRow.id).where(here, PersonRow.is_admin.is_(False), PersonRow.id.not_in(elsewhere))
     return list(session.scalars(query))
+
+
+def _forget_in_tokens(session: Session, site: str) -> None:
+    """A program that was for this farm among others is for the others; one for this farm only is no more."""
+    for token in session.scalars(select(ApiToken).where(ApiToken.sites.is_not(None))):
+        if site in (token.sites or ()):
+            token.sites = [name for name in token.sites or () if name != site]
+            if not token.sites:
+                session.delete(token)
 
 
 def receipt(session: Session, viewer: Viewer, departure_id: str) -> Departure | None:

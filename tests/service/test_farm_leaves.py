@@ -1,0 +1,340 @@
+"""A farm takes all of its data along, and nothing of it is left: in the store, the registry, or anybody's answer."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import secrets
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import func, select
+
+from analytics import alert_book
+from analytics.decision import Decision
+from collectors.ingest import Ingest, Pack
+from collectors.out import leave
+from collectors.out.archive import archive
+from collectors.registry import belongings, dead_letters, leaving, people, sites, sources
+from collectors.registry.dead_letters import Letter
+from collectors.registry.schema import Base, PersonRow
+from collectors.registry.viewer import Service
+from makiba import senml
+from makiba.reading import Reading, Series
+from makiba.wire import BatchId
+from tests.parts import ROOT, wait_until
+from tests.service.postgres_parts import Postgres, why_not
+from tests.service.serving import CONSOLE, OTHER, SITE, WRITE, Centre, sign_in
+
+SECRETS = ("hanako", "6.640625", "shikaoi-001", "gw-a", "=cmd")
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    if reason := why_not():
+        pytest.skip(reason)
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def centre(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Centre]:
+    """Two farms with people, readings, alerts, consents, letters and an import; `hanako` owns `SITE`."""
+    url = ""
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres").create(f"farms_{secrets.token_hex(4)}")
+    yield from _furnished(tmp_path, url)
+
+
+def _furnished(folder: Path, url: str) -> Iterator[Centre]:
+    centre = Centre(folder, registry_url=url)
+    centre.person("hanako", shikaoi_001="owner")
+    centre.person("jiro", shikaoi_001="family", shikaoi_002="worker")
+    centre.person("taro", shikaoi_002="owner")
+    centre.person("vet", shikaoi_001="vet")
+    for site in (SITE, OTHER):
+        centre.consent(site, "tank", role="vet")
+        for n in range(50):
+            centre.write(f"{site}/tank-1/milk_temperature", 6.640625 + n / 64, centre.clock() - n * 60_000)
+        centre.write(f"{site}/tank-1/firmware", "=cmd")
+        with centre.registry.write() as session:
+            decision = Decision(
+                "open", site, "tank.hold", "tank-1", centre.clock(), centre.clock(), severity="critical"
+            )
+            alert_book.write(session, Service("analytics"), decision, centre.clock())
+            sources.add_http(session, CONSOLE, f"src-{site}", site, "milk robot", centre.clock())
+            gateway = "gw-a" if site == SITE else "gw-b"
+            senders = (gateway, f"src-{site}")
+            letters = [Letter(sender, "1-7", 0, centre.clock(), f"{site}/x", "why", "{}") for sender in senders]
+            dead_letters.add(session, CONSOLE, letters)
+    yield centre
+    centre.registry.close()
+    centre.store.close()
+
+
+def rows_left(centre: Centre, words: tuple[str, ...]) -> dict[str, list[str]]:
+    """Every cell of every table in which one of `words` stands, but for the receipt's."""
+    found: dict[str, list[str]] = {}
+    with centre.registry.read() as session:
+        for table in Base.metadata.sorted_tables:
+            for row in session.execute(select(table)):
+                said = [str(cell) for cell in row if any(word in str(cell) for word in words)]
+                if said and table.name != "departure":
+                    found.setdefault(table.name, []).extend(said)
+    return found
+
+
+def counted(centre: Centre) -> dict[str, int]:
+    with centre.registry.read() as session:
+        tables = Base.metadata.sorted_tables
+        return {t.name: session.scalar(select(func.count()).select_from(t)) or 0 for t in tables}
+
+
+def leave_by_api(centre: Centre, browser: httpx.Client) -> Any:
+    """The owner's way out, archive and all; the receipt and the archive."""
+    path = f"/api/v1/sites/{SITE}"
+    begun = browser.post(f"{path}/leave", json={"confirm": SITE}, headers=WRITE)
+    assert begun.status_code == 201, begun.text
+    centre.clock.ms = begun.json()["settled_ms"]
+    packed = browser.get(f"{path}/archive")
+    digest = hashlib.sha256(packed.content).hexdigest()
+    told = browser.get(f"{path}/leave").json()
+    assert told["archive_sha256"] == digest
+    gone = browser.post(f"{path}/leave/delete", json={"confirm": SITE, "archive_sha256": digest}, headers=WRITE)
+    assert gone.status_code == 200, gone.text
+    return gone.json(), packed.content
+
+
+def test_every_table_is_a_farms_or_says_why_not() -> None:
+    assert belongings.unplaced_tables() == []
+
+
+def test_the_archive_holds_every_reading_in_each_form_and_no_secret(centre: Centre) -> None:
+    digests: list[str] = []
+    data = b"".join(archive(centre.store, centre.registry, CONSOLE, SITE, centre.clock(), digests.append))
+    assert digests == [hashlib.sha256(data).hexdigest()]
+    bundle = zipfile.ZipFile(io.BytesIO(data))
+    assert bundle.testzip() is None
+    contents = json.loads(bundle.read("contents.json"))
+    assert contents["readings"] == 51
+    for entry in contents["files"]:
+        held = bundle.read(entry["name"])
+        assert (len(held), hashlib.sha256(held).hexdigest()) == (entry["bytes"], entry["sha256"])
+    stored = {
+        (str(series), point.time_ms): point.value
+        for series in centre.store.series(SITE)
+        for point in centre.store.range(series, 0, centre.clock() + 1)
+    }
+    readings, refused = senml.readings_of(senml.parse_json(bundle.read("readings.senml.json")), centre.clock() / 1000)
+    assert refused == []
+    assert {(str(r.series), r.time_ms): r.value for _, r in readings} == stored
+    rows = list(csv.DictReader(io.StringIO(bundle.read("readings.csv").decode("utf-8-sig"))))
+    in_csv = {
+        (f"{r['site']}/{r['subject']}/{r['quantity']}", int(r["utc_ms"])): float(r["value"])
+        if r["value"]
+        else r["text"]
+        for r in rows
+    }
+    assert in_csv == {key: "'" + v if isinstance(v, str) else v for key, v in stored.items()}
+    registry = json.loads(bundle.read("registry.json"))
+    assert {"name": "hanakoさん", "role": "owner"} in registry["people"]
+    assert {
+        "site",
+        "gateway",
+        "place",
+        "placement",
+        "consent",
+        "alert",
+        "alert_event",
+        "source",
+        "dead_letter",
+    } <= set(registry)
+    everything = data + b"".join(bundle.read(name) for name in bundle.namelist())
+    assert OTHER.encode() not in everything
+    assert b"argon2" not in everything
+    assert b"token_hash" not in everything
+    with centre.registry.read() as session:
+        hashes = [row.token_hash for row in sources.list_sources(session, CONSOLE)]
+    assert not any(h and h.encode() in everything for h in hashes)
+
+
+def test_a_farm_that_left_is_nowhere_and_the_other_is_whole(centre: Centre) -> None:
+    before_other = len(rows_left(centre, (OTHER, "taro", "gw-b")))
+    stored_other = centre.store.latest(OTHER)
+    with centre.serving() as browser:
+        sign_in(browser)
+        receipt, packed = leave_by_api(centre, browser)
+        assert browser.get("/api/v1/session").status_code == 401  # hanako had this farm only
+        assert browser.get(f"/api/v1/receipts/{receipt['id']}").json() == receipt
+        sign_in(browser, "taro")
+        assert browser.get(f"/api/v1/sites/{OTHER}/places").status_code == 200
+    assert zipfile.ZipFile(io.BytesIO(packed)).testzip() is None
+    assert rows_left(centre, SECRETS) == {}
+    assert centre.store.series(SITE) == []
+    assert centre.store.latest(OTHER) == stored_other
+    assert len(rows_left(centre, (OTHER, "taro", "gw-b"))) == before_other
+    assert receipt["deleted"]["series"] == 2
+    assert receipt["deleted"]["person"] == 2  # the owner, and the vet who had to do with nobody else
+    assert receipt["deleted"]["dead_letter"] == 2
+    with centre.registry.read() as session:
+        assert set(session.scalars(select(PersonRow.login))) == {"jiro", "taro"}
+
+
+def test_nothing_is_taken_while_it_leaves_and_all_of_it_when_it_stays(centre: Centre) -> None:
+    ingest = Ingest(centre.registry, centre.store, monotonic_s=lambda: centre.clock() / 1000)
+
+    def send(batch: int) -> Any:
+        reading = Reading(Series(SITE, "tank-1", "milk_temperature"), centre.clock(), 3.0 + batch)
+        return ingest.take(
+            [Pack("gw-a", BatchId("ab" * 8, batch).to_bytes(), senml.encode_json([reading]), centre.clock())]
+        )[0]
+
+    assert send(1).answer is not None
+    with centre.registry.write() as session:
+        leaving.begin(session, CONSOLE, SITE, centre.clock())
+    centre.clock.ms += 6_000
+    held = send(2)
+    assert held.answer is None  # the gateway keeps it
+    assert centre.store.latest(SITE)[Series(SITE, "tank-1", "milk_temperature")].value == 4.0
+    with centre.registry.write() as session:
+        leaving.stay(session, CONSOLE, SITE, centre.clock())
+    centre.clock.ms += 6_000
+    assert send(3).answer is not None
+    assert counted(centre)["dead_letter"] == 4
+
+
+def test_deleting_asks_for_the_whole_archive_the_farms_name_and_patience(centre: Centre) -> None:
+    path = f"/api/v1/sites/{SITE}"
+    with centre.signed_in() as browser:
+
+        def say(what: str, **body: Any) -> int:
+            return browser.post(f"{path}/{what}", json=body, headers=WRITE).status_code
+
+        def digest_of_archive() -> str:
+            return hashlib.sha256(browser.get(f"{path}/archive").content).hexdigest()
+
+        assert say("leave/delete", confirm=SITE, archive_sha256=None) == 409
+        assert say("leave", confirm=OTHER) == 422
+        assert say("leave", confirm=SITE) == 201
+        early = digest_of_archive()
+        assert say("leave/delete", confirm=SITE, archive_sha256=early) == 409  # readings may still be on their way
+        centre.clock.ms += leaving.SETTLE_MS
+        assert say("leave/delete", confirm=SITE, archive_sha256=early) == 409
+        whole = digest_of_archive()
+        assert say("leave/delete", confirm=OTHER, archive_sha256=whole) == 422
+        assert say("leave/delete", confirm=SITE, archive_sha256="0" * 64) == 409
+        assert counted(centre)["site"] == 2
+        assert say("leave/delete", confirm=SITE, archive_sha256=whole) == 200
+        assert counted(centre)["site"] == 1
+
+
+def test_killed_at_any_step_the_deletion_is_finished_at_the_next_start(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with centre.registry.write() as session:
+        leaving.begin(session, CONSOLE, SITE, centre.clock())
+    centre.clock.ms += leaving.SETTLE_MS
+    with centre.registry.write() as session:
+        departure = leaving.begin_deleting(session, CONSOLE, SITE, centre.clock(), None).id
+
+    class Killed(BaseException):
+        pass
+
+    deletions = 0
+
+    def dies(after: int, then: Callable[[str], None]) -> Callable[[str], None]:
+        def delete_site(site: str) -> None:
+            nonlocal deletions
+            deletions += 1
+            if deletions == after:
+                raise Killed
+            then(site)
+
+        return delete_site
+
+    real = centre.store.delete_site
+    for after in (1, 2):
+        deletions = 0
+        monkeypatch.setattr(centre.store, "delete_site", dies(after, real), raising=False)
+        with pytest.raises(Killed):
+            leave.delete_farm(centre.registry, centre.store, CONSOLE, departure, centre.clock())
+    monkeypatch.undo()
+    # After the second the rows are gone already: the receipt stands, and asking again says so.
+    with centre.registry.read() as session:
+        assert leaving.unfinished(session, CONSOLE) == []
+        done = leaving.receipt(session, CONSOLE, departure)
+        assert done is not None
+        assert done.counts["site"] == 1
+    assert rows_left(centre, SECRETS) == {}
+    assert centre.store.series(SITE) == []
+
+
+def test_a_killed_deletion_goes_on_when_the_api_starts(centre: Centre) -> None:
+    with centre.registry.write() as session:
+        leaving.begin(session, CONSOLE, SITE, centre.clock())
+    centre.clock.ms += leaving.SETTLE_MS
+    with centre.registry.write() as session:
+        leaving.begin_deleting(session, CONSOLE, SITE, centre.clock(), None)
+    with centre.serving():
+        wait_until(lambda: counted(centre)["site"] == 1, 10, lambda: str(counted(centre)))
+    assert rows_left(centre, SECRETS) == {}
+
+
+def test_an_owner_who_is_one_no_more_gets_half_an_archive_and_an_error(centre: Centre) -> None:
+    readings = [
+        Reading(Series(SITE, "tank-1", "milk_temperature"), centre.clock() - n * 1000, n / 100) for n in range(60_000)
+    ]
+    centre.store.write(readings)
+    with centre.signed_in() as browser:
+        with browser.stream("GET", f"/api/v1/sites/{SITE}/archive") as answer:
+            parts = answer.iter_raw(16_384)
+            next(parts)
+            with centre.registry.write() as session:
+                hanako = people.person_by_login(session, Service("api"), "hanako")
+                assert hanako is not None
+                people.grant_role(session, CONSOLE, hanako.id, SITE, "worker", centre.clock())
+            centre.clock.ms += 1_000
+            with pytest.raises(httpx.RemoteProtocolError):
+                for _ in parts:
+                    pass
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "makiba", "site", *arguments], cwd=ROOT, capture_output=True, text=True, check=False,
+        env=os.environ | {"MAKIBA_HOME": str(folder)}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_the_command_line_takes_a_farm_away_and_prints_a_receipt(tmp_path: Path) -> None:
+    centre = Centre(tmp_path)
+    centre.person("hanako", shikaoi_001="owner")
+    centre.write(f"{SITE}/tank-1/milk_temperature", 3.5)
+    with centre.registry.write() as session:
+        leaving.begin(session, CONSOLE, SITE, centre.clock() - leaving.SETTLE_MS)
+    file = tmp_path / "farm.zip"
+    asked = run(tmp_path, "leave", SITE, "--archive", str(file))
+    assert (asked.returncode, "--yes" in asked.stderr) == (2, True)
+    done = run(tmp_path, "leave", SITE, "--archive", str(file), "--yes")
+    assert done.returncode == 0, done.stderr
+    digest, receipt = done.stdout.splitlines()
+    assert digest.split()[0] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert oct(os.stat(file).st_mode & 0o777) == "0o600"
+    told = json.loads(receipt)
+    assert told["deleted"]["site"] == 1
+    assert "card" in done.stderr
+    with centre.registry.read() as session:
+        assert sites.get_site(session, CONSOLE, SITE) is None
+    again = run(tmp_path, "leave", SITE, "--without-archive", "--yes")
+    assert (again.returncode, "site list" in again.stderr) == (2, True)
+    both = run(tmp_path, "leave", OTHER, "--yes")
+    assert (both.returncode, "one of the two" in both.stderr) == (2, True)
