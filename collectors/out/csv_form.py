@@ -4,7 +4,7 @@ A text that a spreadsheet would take for a formula gets an apostrophe in front: 
 run anything on the co-op's desk. Numbers are never touched, so that -5.2 stays a number. With `for_excel` the file
 begins with a byte order mark, without which Excel reads UTF-8 as CP932, lines end with CRLF, and a column has the
 farm's time of day as Excel understands it. A character that CP932 does not have is replaced: the few of units by
-their nearest, others by a question mark, and `replaced` counts those.
+their nearest, others by the mark that Japanese print has for a missing one, 〓, and `replaced` counts those.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 Source: OWASP, CSV Injection."""
 
 _CP932_NEAREST: Final = str.maketrans({"²": "2", "³": "3", "−": "－", "〜": "～", "·": "・"})
+MISSING: Final = "〓"
 
 
 def guarded(text: str) -> str:
@@ -80,9 +81,17 @@ class CsvForm:
         try:
             return text.encode("cp932")
         except UnicodeEncodeError:
-            data = text.encode("cp932", "replace")
-            self.replaced += data.count(b"?") - text.count("?")
-            return data
+            missing = {c for c in set(text) if not _is_cp932(c)}
+            self.replaced += sum(text.count(c) for c in missing)
+            return text.translate(dict.fromkeys(map(ord, missing), MISSING)).encode("cp932")
+
+
+def _is_cp932(character: str) -> bool:
+    try:
+        character.encode("cp932")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _safe(column: Column, values: list[Any]) -> list[Any]:

@@ -21,12 +21,13 @@ import typer
 from collectors.console import explained, fail, open_own_store
 from collectors.out.choice import UnknownName, choose
 from collectors.out.clock import FORMS, offset_ms, parse_time
-from collectors.out.csv_form import CsvForm, Encoding
-from collectors.out.export import Form, NoSuchForm, check_form, csv_bytes, parquet_bytes, senml_bytes
+from collectors.out.csv_form import MISSING, CsvForm, Encoding
+from collectors.out.export import Form, NoSuchForm, check_form, csv_bytes, parquet_bytes, senml_bytes, xlsx_bytes
 from collectors.out.known import Known, known_of, missing_file
 from collectors.out.parquet_form import ParquetMissing
 from collectors.out.table import FOLDS, Fold, Language, Wanted
 from collectors.out.whole_file import whole_file
+from collectors.out.xlsx_form import TooLarge
 from collectors.store import Store
 from makiba.located_yaml import parse_duration
 from makiba.reading import EARLIEST_MS, Series
@@ -42,7 +43,7 @@ export = typer.Typer(add_completion=False, rich_markup_mode=None)
 def run(
     site: Annotated[str, typer.Argument(help="The farm")],
     output: Annotated[str, typer.Option("--output", "-o", help="FILE, or - for standard output", metavar="FILE|-")],
-    form: Annotated[Form, typer.Option("--format", help="csv, parquet or senml")] = "csv",
+    form: Annotated[Form, typer.Option("--format", "--form", help="csv, xlsx, parquet or senml")] = "csv",
     subject: Annotated[list[str] | None, typer.Option(help="Only these; * and ? allowed; may be repeated")] = None,
     quantity: Annotated[list[str] | None, typer.Option(help="Only these; * and ? allowed; may be repeated")] = None,
     begin: Annotated[str, typer.Option("--from", help=f"Default: the beginning. {FORMS}")] = "",
@@ -83,13 +84,16 @@ def run(
             is_shown=shown, language=lang,
         )  # fmt: skip
         try:
-            check_form(wanted, form)
-        except (NoSuchForm, ParquetMissing) as error:
+            check_form(store, wanted, form)
+        except (NoSuchForm, ParquetMissing, TooLarge) as error:
             fail(str(error))
         csv = CsvForm(zone, encoding=encoding, for_excel=excel)
         told = _Told()
+        parts: Iterator[bytes]
         if form == "parquet":
             parts = parquet_bytes(store, wanted, zone, told)
+        elif form == "xlsx":
+            parts = xlsx_bytes(store, wanted, zone, told)
         elif form == "senml":
             parts = senml_bytes(store, wanted, told)
         else:
@@ -171,7 +175,7 @@ class _Told:
     def end(self, series: int, replaced: int) -> None:
         typer.echo(f"{chr(13) if self._is_terminal else ''}{self._rows:,} rows of {series} series", err=True)
         if replaced:
-            typer.echo(f"{replaced} characters are not in CP932 and became '?'", err=True)
+            typer.echo(f"{replaced} characters are not in CP932 and became {MISSING}", err=True)
 
 
 def _every_ms(text: str) -> int | None:

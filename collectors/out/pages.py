@@ -7,9 +7,10 @@ while pages are read is seen or not, as it comes.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from collectors.registry.sight import Span
 from collectors.store import Point, Store, Window
 from collectors.store.levels import DAY_MS, DAY_OFFSET_MS
 from makiba.reading import Series
@@ -21,32 +22,34 @@ SMALLEST_PAGE: Final = 50
 STRIDE_MS: Final = 100 * DAY_MS
 
 
-def points(store: Store, series: Series, start_ms: int, end_ms: int, page: int = PAGE) -> Iterator[list[Point]]:
-    """The readings of [start_ms, end_ms), ascending."""
-    while start_ms < end_ms:
-        found = store.range(series, start_ms, end_ms, page)
-        if found:
-            yield found
-            start_ms = found[-1].time_ms + 1
-        if len(found) < page:
-            return
+def points(store: Store, series: Series, stretches: Iterable[Span], page: int = PAGE) -> Iterator[list[Point]]:
+    """The readings of each of [start_ms, end_ms), ascending."""
+    for start_ms, end_ms in stretches:
+        while start_ms < end_ms:
+            found = store.range(series, start_ms, end_ms, page)
+            if found:
+                yield found
+                start_ms = found[-1].time_ms + 1
+            if len(found) < page:
+                break
 
 
 def windows(
-    store: Store, series: Series, start_ms: int, end_ms: int, width_ms: int, offset_ms: int, page: int = PAGE
+    store: Store, series: Series, stretches: Iterable[Span], width_ms: int, offset_ms: int, page: int = PAGE
 ) -> Iterator[list[Window]]:
-    """The windows of [start_ms, end_ms), ascending; a window that the edge cuts counts what is inside.
+    """The windows of each of [start_ms, end_ms), ascending; a window that the edge cuts counts what is inside.
 
     A page is a stretch that could hold `page` windows.
     """
     step = page * width_ms
-    at_ms = begin_ms(store, series, start_ms, end_ms)
-    while at_ms < end_ms:
-        until_ms = min(_aligned(at_ms + step, width_ms, offset_ms), end_ms)
-        found = store.windows(series, at_ms, until_ms, width_ms, offset_ms)
-        if found:
-            yield found
-        at_ms = until_ms
+    for start_ms, end_ms in stretches:
+        at_ms = begin_ms(store, series, start_ms, end_ms)
+        while at_ms < end_ms:
+            until_ms = min(_aligned(at_ms + step, width_ms, offset_ms), end_ms)
+            found = store.windows(series, at_ms, until_ms, width_ms, offset_ms)
+            if found:
+                yield found
+            at_ms = until_ms
 
 
 def _aligned(time_ms: int, width_ms: int, offset_ms: int) -> int:
@@ -55,13 +58,13 @@ def _aligned(time_ms: int, width_ms: int, offset_ms: int) -> int:
 
 
 def side_by_side(
-    store: Store, series: Sequence[Series], start_ms: int, end_ms: int
+    store: Store, series: Sequence[Series], stretches: Sequence[Iterable[Span]]
 ) -> Iterator[tuple[int, int, Point]]:
-    """(time_ms, place in `series`, point) of all of them, ascending in time."""
-    page = max(SMALLEST_PAGE, min(PAGE, TOGETHER // max(1, len(series))))
+    """(time_ms, place in `series`, point) of all of them, ascending in time; each in its own stretches."""
+    page = _page_of(series)
 
     def one(place: int, single: Series) -> Iterator[tuple[int, int, Point]]:
-        for found in points(store, single, start_ms, end_ms, page):
+        for found in points(store, single, stretches[place], page):
             for point in found:
                 yield point.time_ms, place, point
 
@@ -69,17 +72,21 @@ def side_by_side(
 
 
 def windows_side_by_side(
-    store: Store, series: Sequence[Series], start_ms: int, end_ms: int, width_ms: int, offset_ms: int
+    store: Store, series: Sequence[Series], stretches: Sequence[Iterable[Span]], width_ms: int, offset_ms: int
 ) -> Iterator[tuple[int, int, Window]]:
     """(start_ms, place in `series`, window) of all of them, ascending in time."""
-    page = max(SMALLEST_PAGE, min(PAGE, TOGETHER // max(1, len(series))))
+    page = _page_of(series)
 
     def one(place: int, single: Series) -> Iterator[tuple[int, int, Window]]:
-        for found in windows(store, single, start_ms, end_ms, width_ms, offset_ms, page):
+        for found in windows(store, single, stretches[place], width_ms, offset_ms, page):
             for window in found:
                 yield window.start_ms, place, window
 
     return heapq.merge(*(one(place, single) for place, single in enumerate(series)))
+
+
+def _page_of(series: Sequence[Series]) -> int:
+    return max(SMALLEST_PAGE, min(PAGE, TOGETHER // max(1, len(series))))
 
 
 def begin_ms(store: Store, series: Series, start_ms: int, end_ms: int) -> int:

@@ -33,7 +33,7 @@ def senml(store: Store, wanted: Wanted) -> Iterator[bytes]:
         if (unit := unit_of(series)) is not None:
             head["bu"] = unit
         base_ms = 0
-        for found in pages.points(store, series, wanted.start_ms, wanted.end_ms):
+        for found in pages.points(store, series, wanted.stretches(series)):
             lines: list[str] = []
             for point in found:
                 record: dict[str, Any] = {}

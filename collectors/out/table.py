@@ -8,11 +8,13 @@ the pages. Texts are as they are; a form that a spreadsheet opens has to guard t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from collectors.out import pages
+from collectors.out.stretches import seen, seen_windows
+from collectors.registry.sight import ALWAYS, Span
 from collectors.store import Store, Window
 from collectors.store.fold import is_text
 from makiba.quantities import Quantity, catalogue
@@ -39,7 +41,8 @@ _HEADS: Final[dict[str, str]] = {
 class Wanted:
     """What is asked for: `series` in [start_ms, end_ms), raw or folded into windows of `every_ms`.
 
-    With a `language`, heads and quantities have people's names; without, the names that programs know.
+    With a `language`, heads and quantities have people's names; without, the names that programs know. `spans`: when
+    each series may be seen, for whoever may not see all of it; `raw_from_ms`: since when each farm's raw is kept.
     """
 
     series: Sequence[Series]
@@ -51,6 +54,16 @@ class Wanted:
     folds: Sequence[Fold] = ("mean",)
     is_shown: bool = False
     language: Language | None = None
+    spans: Mapping[Series, Sequence[Span]] | None = None
+    raw_from_ms: Mapping[str, int] = field(default_factory=dict)
+
+    def stretches(self, series: Series) -> list[Span]:
+        """Which times of `series` are told, in order."""
+        spans = (ALWAYS,) if self.spans is None else self.spans.get(series, ())
+        if self.every_ms is None:
+            return list(seen(spans, self.start_ms, self.end_ms))
+        raw_from_ms = self.raw_from_ms.get(series.site, 0)
+        return list(seen_windows(spans, self.start_ms, self.end_ms, self.every_ms, self.offset_ms, raw_from_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +134,7 @@ def _long_readings(store: Store, wanted: Wanted) -> Table:
     def blocks() -> Iterator[Block]:
         for series in wanted.series:
             spelling = _Spelling(series, wanted)
-            for found in pages.points(store, series, wanted.start_ms, wanted.end_ms):
+            for found in pages.points(store, series, wanted.stretches(series)):
                 nothing = [None] * len(found)
                 if spelling.is_text:
                     values: list[list[Any]] = [nothing, [point.value for point in found]]
@@ -136,12 +149,12 @@ def _long_readings(store: Store, wanted: Wanted) -> Table:
 def _long_windows(store: Store, wanted: Wanted) -> Table:
     assert wanted.every_ms
     columns = _columns(wanted, *((f, "integer" if f == "count" else "number") for f in FOLDS), ("unit", "word"))
-    every_ms = wanted.every_ms
+    every_ms, offset_ms = wanted.every_ms, wanted.offset_ms
 
     def blocks() -> Iterator[Block]:
         for series in wanted.series:
             spelling = _Spelling(series, wanted)
-            for found in pages.windows(store, series, wanted.start_ms, wanted.end_ms, every_ms, wanted.offset_ms):
+            for found in pages.windows(store, series, wanted.stretches(series), every_ms, offset_ms):
                 times = [window.start_ms for window in found]
                 folds = [[_folded(window, fold, spelling) for window in found] for fold in FOLDS]
                 yield [*_common(series, spelling, times, wanted), *folds, [spelling.unit] * len(found)]
@@ -158,10 +171,13 @@ def _wide(store: Store, wanted: Wanted) -> Table:
     series = [s for s in wanted.series if wanted.every_ms is None or not is_text(s.quantity)]
     spellings = [_Spelling(single, wanted) for single in series]
     folds = wanted.folds if wanted.every_ms is not None else ("",)
+    is_of_several = len({s.site for s in series}) > 1
     columns = [Column(_head("time", wanted), "time"), Column(_head("utc_ms", wanted), "integer")]
     for single, spelling in zip(series, spellings, strict=True):
         for fold in folds:
             name = f"{single.subject}/{spelling.name}" if not wanted.language else f"{single.subject} {spelling.name}"
+            if is_of_several:
+                name = f"{single.site}/{name}" if not wanted.language else f"{single.site} {name}"
             name += f" {_head(fold, wanted)}" if fold else ""
             name += f" [{spelling.unit}]" if spelling.unit and fold != "count" else ""
             columns.append(Column(name, "text" if spelling.is_text else "integer" if fold == "count" else "number"))
@@ -175,7 +191,7 @@ def _wide(store: Store, wanted: Wanted) -> Table:
 def _reading_cells(
     store: Store, wanted: Wanted, series: Sequence[Series], spellings: Sequence[_Spelling]
 ) -> Iterator[tuple[int, int, list[Any]]]:
-    for time_ms, place, point in pages.side_by_side(store, series, wanted.start_ms, wanted.end_ms):
+    for time_ms, place, point in pages.side_by_side(store, series, [wanted.stretches(s) for s in series]):
         spelling = spellings[place]
         yield time_ms, place, [point.value if spelling.is_text else spelling.number(float(point.value))]
 
@@ -184,9 +200,8 @@ def _window_cells(
     store: Store, wanted: Wanted, series: Sequence[Series], spellings: Sequence[_Spelling]
 ) -> Iterator[tuple[int, int, list[Any]]]:
     assert wanted.every_ms
-    found = pages.windows_side_by_side(
-        store, series, wanted.start_ms, wanted.end_ms, wanted.every_ms, wanted.offset_ms
-    )
+    stretches = [wanted.stretches(s) for s in series]
+    found = pages.windows_side_by_side(store, series, stretches, wanted.every_ms, wanted.offset_ms)
     for time_ms, place, window in found:
         yield time_ms, place * len(wanted.folds), [_folded(window, f, spellings[place]) for f in wanted.folds]
 

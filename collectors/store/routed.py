@@ -25,6 +25,7 @@ from typing import Final, TypeVar
 from collectors.store.protocol import (
     Inventory,
     Level,
+    Movable,
     PartlyCommitted,
     Point,
     ReadingsRejected,
@@ -138,6 +139,11 @@ class RoutedStore:
     def gaps(self, series: Series, start_ms: int, end_ms: int, longer_than_ms: int) -> list[tuple[int, int]]:
         with self._of(series.site) as store:
             return store.gaps(series, start_ms, end_ms, longer_than_ms)
+
+    def horizons_of(self, site: str) -> Mapping[Level, int]:
+        """`Movable.horizons` of the farm's server."""
+        with self._of(site) as store:
+            return store.horizons() if isinstance(store, Movable) else {}
 
     # ------------------------------------------------------------------------------------------- about all of it
 

@@ -10,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import openpyxl
 import pytest
 
 from collectors.registry import open_registry
@@ -200,6 +202,20 @@ def test_parquet_is_read_by_its_own_library_with_types_and_timezone(home: Path) 
     assert parquet.read_table(wide).column("tank-1/milk_temperature mean [Cel]").to_pylist()[0] == pytest.approx(
         4.295
     )
+
+
+@pytest.mark.usefixtures("store")
+def test_a_workbook_has_the_same_values_under_japanese_heads(home: Path) -> None:
+    file = home / "out.xlsx"
+    ran = run(home, "export", SITE, "-o", str(file), "--form", "xlsx", "--lang", "ja")
+    assert ran.returncode == 0, ran.stderr
+    sheet: Any = openpyxl.load_workbook(file).active
+    table = [[cell.value for cell in row] for row in sheet.iter_rows()]
+    assert table[0] == ["時刻", "UTCミリ秒", "牧場", "対象", "項目", "項目名", "値", "文字", "単位"]
+    milk = [row for row in table if row[4] == "milk_temperature"]
+    assert [(row[1], row[6]) for row in milk] == [(T0 + i * MIN, 4.0 + i / 100) for i in range(120)]
+    assert milk[1][0].isoformat() == "2026-09-22T00:01:00"
+    assert [row[7] for row in table if row[4] == "state"] == ["ok", "=HYPERLINK(1)"]
 
 
 @pytest.mark.usefixtures("store")

@@ -108,7 +108,7 @@ def test_for_excel_there_are_a_mark_a_local_time_and_line_ends_of_windows() -> N
     ("encoding", "text", "read_back", "replaced"),
     [
         ("cp932", "雪 ℃ 10 m³ W/m²", "雪 ℃ 10 m3 W/m2", 0),
-        ("cp932", "🐄 what?", "? what?", 1),
+        ("cp932", "🐄 what? 🐄𠮷", "〓 what? 〓〓", 3),
         ("utf-8", "🐄 m³", "🐄 m³", 0),
     ],
 )
