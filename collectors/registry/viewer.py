@@ -24,8 +24,8 @@ from makiba.data_class import EVERYTHING, DataClass
 ServiceName = Literal["collector", "analytics", "api", "console"]
 Role = Literal["owner", "family", "worker", "vet", "coop", "town", "technician"]
 Action = Literal[
-    "acknowledge", "comment", "enter events", "edit animals", "edit placements", "correct placements",
-    "edit contacts", "edit rota", "plan maintenance", "change rules", "invite", "grant roles", "see audit", "consent",
+    "acknowledge", "comment", "enter events", "edit animals", "edit fields", "edit placements",
+    "correct placements", "edit contacts", "edit rota", "plan maintenance", "change rules", "invite", "grant roles", "see audit", "consent",
     "export all", "delete farm", "manage gateways",
 ]  # fmt: skip
 
@@ -40,6 +40,7 @@ MAY: Final[Mapping[Action, frozenset[Role]]] = {
     "comment": INSIDERS | {"vet", "technician"},
     "enter events": INSIDERS | {"vet"},
     "edit animals": _FAMILY,
+    "edit fields": _FAMILY,
     "edit placements": _FAMILY | {"technician"},
     "correct placements": _FAMILY,
     "edit contacts": _FAMILY,
@@ -65,8 +66,8 @@ NEEDS: Final[Mapping[Action, DataClass]] = {
 }
 
 FOR_PROGRAMS: Final[frozenset[Action]] = frozenset({
-    "acknowledge", "comment", "enter events", "edit animals", "edit placements", "change rules", "see audit",
-    "export all",
+    "acknowledge", "comment", "enter events", "edit animals", "edit fields", "edit placements", "change rules",
+    "see audit", "export all",
 })  # fmt: skip
 """What a token may allow. Who sees a farm, who belongs to it and its end are for people at a browser to decide."""
 
