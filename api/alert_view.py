@@ -91,9 +91,9 @@ def _signal(signal: ShownSignal) -> Signal:
 
 
 def person_name(session: Session, who: str) -> str | None:
-    """The name of `person:3`; None for a part of Makiba, and for a person who is gone."""
-    number = who.removeprefix(_PERSON)
-    return _name_of(session, int(number)) if number != who and number.isdecimal() else None
+    """The name of `person:3` or `person:3/…` (their program); None for a part of Makiba and a person who is gone."""
+    number = who.removeprefix(_PERSON).partition("/")[0]
+    return _name_of(session, int(number)) if who.startswith(_PERSON) and number.isdecimal() else None
 
 
 def _name_of(session: Session, person_id: int | None) -> str | None:

@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 
 from api.attempts import Attempts
 from api.hub import Hub
+from api.keys import Key, open_key
 from api.passwords import Passwords
 from api.reads import Reads
 from collectors.registry import Registry, open_registry
@@ -46,6 +47,7 @@ class Centre:
     reads: Reads
     attempts: Attempts
     passwords: Passwords
+    key: Key
     clock: Clock
     demo: bool
 
@@ -59,10 +61,13 @@ class Centre:
 async def opened(settings: Settings, *, clock: Clock, demo: bool) -> AsyncIterator[Centre]:
     """The centre, ready; the registry's tables are brought up to date first. `ConfigErrors` of the rules."""
     rules = load_rules(settings.rules_dir)
+    key = open_key(settings)
     registry = await asyncio.to_thread(_open_registry, settings)
     store = await asyncio.to_thread(open_assigned_store, settings, registry)
     try:
-        yield Centre(settings, registry, store, rules, Hub(), Reads(registry), Attempts(), Passwords(), clock, demo)
+        yield Centre(
+            settings, registry, store, rules, Hub(), Reads(registry), Attempts(), Passwords(), key, clock, demo
+        )
     finally:
         store.close()
         registry.close()

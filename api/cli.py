@@ -55,6 +55,7 @@ def serve_app(app: object, host: str, port: int) -> None:
     """Serves a FastAPI application on `host`:`port` until a signal; ends the command when that cannot be."""
     from fastapi import FastAPI
 
+    from api.keys import KeyUnusable
     from api.server import listen, serve
     from collectors.store import StoreMisconfigured
     from makiba.figures import PortTaken
@@ -69,7 +70,7 @@ def serve_app(app: object, host: str, port: int) -> None:
         typer.echo(f"pages on http://{host}:{sock.getsockname()[1]}", err=True)
         try:
             serve(app, sock)
-        except (PortTaken, RegistryMisconfigured, StoreMisconfigured) as error:
+        except (KeyUnusable, PortTaken, RegistryMisconfigured, StoreMisconfigured) as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from None
         except RegistryError as error:

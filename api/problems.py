@@ -1,22 +1,25 @@
-"""Errors of the API as `application/problem+json` (RFC 9457): type, title, status, detail.
+"""Errors of the API as `application/problem+json` (RFC 9457): type, title, status, detail, and errors of a 422.
 
-A detail never says more than its reader may know: what another farm has answers 404 like what does not exist,
-and a failure inside is logged here and told as 'something went wrong'.
+A program acts on `type`: `/problems/<slug>` where docs/api.md says what to do, `about:blank` where the status says it
+all. `Refused` is raised for the former, Starlette's `HTTPException` for the latter. A detail never says more than its
+reader may know: what another farm has answers 404 like what does not exist, and a failure inside is logged here and
+told as 'something went wrong'.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from collectors.registry import RegistryError, RegistryMisconfigured
 from collectors.registry.viewer import NotAllowed
@@ -28,20 +31,96 @@ RETRY_AFTER_S = 5
 """When a client may ask again after the store or the registry did not answer."""
 
 
+MAX_ERRORS: Final = 20
+MEDIA_TYPE: Final = "application/problem+json"
+
+PROBLEMS: Final[Mapping[str, str]] = {
+    "invalid": "The body, a parameter or a header is not of the form that the document asks for; see `errors`.",
+    "cursor": "The cursor is none of ours, is for another list, person or query, or is older than a day.",
+    "no-if-match": "The row can be changed only with `If-Match`.",
+    "changed": "Somebody changed the row in between: read it again, and decide anew.",
+    "key-used": "The `Idempotency-Key` came already, with another body or query.",
+    "answer-not-kept": "The request with this `Idempotency-Key` was done already; its answer held a secret.",
+    "too-many": "Too many requests: wait for `Retry-After` seconds.",
+    "two-credentials": "A request has either the session's cookie or a program's token.",
+    "not-for-programs": "Only a person at a browser may do this, no program with a token.",
+    "sent-twice": "A header stands in the request more than once.",
+    "host": "The request names another host than the one that these pages are served as.",
+    "no-write-header": "A request that changes something needs `X-Makiba: 1`, or a program's token.",
+    "too-large": "The body is longer than this route takes, or its length is not announced.",
+}
+"""What a program can act on: each slug with its meaning. docs/api.md has the same list, and a test compares."""
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field: `where` it stands, such as `classes.0` or `query.limit`."""
+
+    where: str
+    why: str
+
+
 class Problem(BaseModel):
     """The body of every answer that is an error."""
 
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str = ""
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "There is nothing here."}
+            ]
+        }
+    )
+
+    type: str = Field("about:blank", description="`/problems/<slug>` where a program can act on it")
+    title: str = Field(description="The status in words")
+    status: int = Field(ge=400, le=599)
+    detail: str = Field("", description="For people")
+    errors: list[FieldError] | None = Field(None, description="Of a 422: what is wrong, field by field")
 
 
-def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> Response:
+class Refused(HTTPException):
+    """A refusal that a program can act on: `slug` is one of `PROBLEMS`."""
+
+    def __init__(
+        self,
+        status_code: int,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        slug: str,
+        errors: Sequence[FieldError] | None = None,
+    ) -> None:
+        super().__init__(status_code, detail, headers)
+        if slug not in PROBLEMS:
+            raise ValueError(f"no problem {slug!r}; api.problems.PROBLEMS has them")
+        self.slug = slug
+        self.errors = errors
+
+
+def invalid(where: str, why: str) -> Refused:
+    """422 about one field."""
+    return Refused(
+        422, f"{where}: {why}" if where else why, slug="invalid", errors=[FieldError(where=where, why=why)]
+    )
+
+
+def problem(
+    status: int,
+    detail: str = "",
+    headers: Mapping[str, str] | None = None,
+    *,
+    slug: str | None = None,
+    errors: Sequence[FieldError] | None = None,
+) -> Response:
     """The answer for an error `status`; `detail` is for people."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
-    content = body.model_dump_json().encode()
-    return Response(content, status, dict(headers or {}), media_type="application/problem+json")
+    body = Problem(
+        type=f"/problems/{slug}" if slug else "about:blank",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        errors=list(errors) if errors else None,
+    )
+    content = body.model_dump_json(exclude_none=True).encode()
+    return Response(content, status, dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def not_found() -> HTTPException:
@@ -59,20 +138,45 @@ def explain_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _failed)
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, error.detail, error.headers)
+    if isinstance(error, Refused):
+        return problem(error.status_code, error.detail, error.headers, slug=error.slug, errors=error.errors)
+    headers = dict(error.headers or {})
+    if error.status_code == 404 and error.detail == HTTPStatus(404).phrase:
+        return problem(404, not_found().detail, headers)
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
+        return problem(405, f"Only {headers['Allow']} is served here.", headers)
+    return problem(error.status_code, error.detail, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be asked of this path: each route knows its own methods only."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
     # The value itself is not repeated: it may be a password.
     assert isinstance(error, RequestValidationError)
-    return problem(422, "; ".join(_spell(e) for e in error.errors()))
+    errors = [_field_error(e) for e in error.errors()[:MAX_ERRORS]]
+    detail = "; ".join(f"{e.where}: {e.why}" if e.where else e.why for e in errors)
+    return problem(422, detail, slug="invalid", errors=errors)
 
 
-def _spell(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part != "body")
-    return f"{where}: {error['msg']}" if where else str(error["msg"])
+def _field_error(error: Mapping[str, Any]) -> FieldError:
+    kind, *rest = error["loc"]
+    # A name in a body's path may be the sender's own, of any length and any characters.
+    where = ".".join(str(part)[:64] for part in (rest if kind == "body" else (kind, *rest))[:12])
+    return FieldError(where=_printable(where), why=_printable(str(error["msg"])[:200]))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 async def _not_allowed(_: Request, __: Exception) -> Response:

@@ -57,6 +57,18 @@ class Settings(BaseModel):
     keep_day: str = Field(default="", pattern=_DAYS, description="How long days are kept")
     registry: str = Field(default="", description="sqlite:PATH or postgresql://…; empty: HOME/registry.db")
     registry_password: _AsSecret | None = Field(default=None, description="PostgreSQL password")
+    api_key: _AsSecret | None = Field(
+        default=None, description="Key that cursors are signed with, the same on all machines; empty: HOME/api.key"
+    )
+    api_rate: _AsInt = Field(
+        default=1200, ge=0, description="Requests a minute of one person or program; 0: as many as they like"
+    )
+    api_rate_address: _AsInt = Field(
+        default=600, ge=0, description="Requests a minute of one address that is not signed in; 0: any number"
+    )
+    trusted_proxies: str = Field(
+        default="", description="Networks whose X-Forwarded-For is believed, such as 127.0.0.1/32,10.0.0.0/8"
+    )
     metrics_port: _AsInt = Field(
         default=0, ge=0, le=65533, description="Port for OpenMetrics on this machine's loopback; 0: none"
     )

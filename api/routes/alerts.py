@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 
 from analytics import alert_book
 from api.alert_view import view, views
 from api.centre import CentreNow
+from api.etags import Tagging
+from api.paging import Paging
 from api.problems import not_found
 from api.sessions import Accounting, SignedIn
 from api.shapes import AlertOut, AlertsOut, Names
 from collectors.registry import alerts, sites
-from makiba.reading import EARLIEST_MS, LATEST_MS
 
 router = APIRouter(tags=["alerts"])
 
@@ -22,8 +23,6 @@ WHAT: Final[Mapping[str, Names]] = {
     "/sites/{site}/alerts": Names(ja="警報の 一覧を 見ました", en="looked at the list of alerts"),
     "/alerts/{alert_id}": Names(ja="警報を 見ました", en="looked at an alert"),
 }
-
-MAX_ALERTS: Final = 200
 
 AlertId = Annotated[str, Path(max_length=64)]
 
@@ -34,21 +33,20 @@ def list_of(
     viewer: SignedIn,
     centre: CentreNow,
     account: Accounting,
+    page: Paging,
+    tags: Tagging,
     state: Literal["active", "ended"] = "active",
-    limit: Annotated[int, Query(ge=1, le=MAX_ALERTS)] = 50,
-    before_ms: Annotated[int | None, Query(ge=EARLIEST_MS, le=LATEST_MS)] = None,
 ) -> AlertsOut:
-    """Alerts of `site`, newest first: active ones by when they opened, ended ones by when they ended.
-
-    `before_ms` goes on where an answer ended.
-    """
+    """Alerts of `site`, newest first: active ones by when they opened, ended ones by when they ended."""
+    active = state == "active"
     with centre.registry.read() as session:
         if sites.get_site(session, viewer, site, "alerts") is None:
             raise not_found()
-        rows = alerts.list_alerts(session, viewer, site, state == "active", limit, before_ms)
-        told = AlertsOut(alerts=views(session, centre.rules, rows))
+        rows = alerts.list_alerts(session, viewer, site, active, page.ask, page.after)
+        rows, next_page = page.cut(rows, lambda row: (row.opened_ms if active else row.ended_ms, row.id))
+        told = AlertsOut(rows=views(session, centre.rules, rows), next=next_page)
     account.note(site, {"alerts"})
-    return told
+    return tags.content(told, but={"next"})
 
 
 @router.get("/alerts/{alert_id}")

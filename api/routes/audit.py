@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 
 from api.centre import CentreNow
+from api.paging import Paging
 from api.routes.consents import class_name, names, require_insider
 from api.sessions import SignedIn
 from api.shapes import AuditOut, AuditPage, Names
@@ -17,8 +18,6 @@ from collectors.registry.viewer import ROLE_NAMES
 from makiba.data_class import DATA_CLASSES
 
 router = APIRouter(tags=["rights"])
-
-MAX_ROWS: Final = 500
 
 WHAT: Final[Mapping[str, Names]] = {
     "consent.given": Names(ja="データを 見せることに しました", en="gave a consent"),
@@ -33,20 +32,13 @@ NO_ROLE: Final = Names(ja="", en="")
 
 
 @router.get("/sites/{site}/audit")
-def page(
-    site: str,
-    request: Request,
-    viewer: SignedIn,
-    centre: CentreNow,
-    limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 100,
-    cursor: Annotated[str | None, Query(max_length=64)] = None,
-) -> AuditPage:
+def page(site: str, request: Request, viewer: SignedIn, centre: CentreNow, page: Paging) -> AuditPage:
     """The newest rows first; `cursor` is the `next` of the page before."""
     require_insider(viewer, site)
     with centre.registry.read() as session:
-        rows = audit.list_rows(session, viewer, site, limit + 1, cursor)
-    shown = [_shown(row, request.app.state.what) for row in rows[:limit]]
-    return AuditPage(rows=shown, next=shown[-1].id if len(rows) > limit else None)
+        rows = audit.list_rows(session, viewer, site, page.ask, page.after)
+    rows, next_page = page.cut(rows, lambda row: (row.at_ms, row.id))
+    return AuditPage(rows=[_shown(row, request.app.state.what) for row in rows], next=next_page)
 
 
 def _shown(row: AuditRow, what: Mapping[str, Names]) -> AuditOut:

@@ -235,7 +235,10 @@ class AlertOut(Shape):
 
 
 class AlertsOut(Shape):
-    alerts: list[AlertOut]
+    """The newest first; `next` is the `cursor` that goes on, None at the end."""
+
+    rows: list[AlertOut]
+    next: str | None
 
 
 # ------------------------------------------------------------------------------------- consent and audit

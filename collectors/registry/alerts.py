@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, func, select, true, tuple_
 from sqlalchemy.orm import Session
 
 from collectors.registry.schema import Alert, AlertEvent
@@ -30,18 +30,18 @@ def list_alerts(
     site: str,
     active: bool,
     limit: int = 50,
-    before_ms: int | None = None,
+    after: tuple[int, str] | None = None,
 ) -> Sequence[Alert]:
     """Alerts of `site`: those open, by when they opened, or those ended, by when they ended; the newest first.
 
-    `before_ms` goes on where an answer ended: only alerts whose time is before it.
+    `after` goes on behind the alert of this time and id.
     """
     order: Any = Alert.opened_ms if active else Alert.ended_ms
     query = select(Alert).where(Alert.site_id == site, _seen(Alert.site_id, viewer))
     query = query.where(Alert.ended_ms.is_(None) if active else Alert.ended_ms.is_not(None))
-    if before_ms is not None:
-        query = query.where(order < before_ms)
-    return session.scalars(query.order_by(order.desc(), Alert.id).limit(limit)).all()
+    if after is not None:
+        query = query.where(tuple_(order, Alert.id) < after)
+    return session.scalars(query.order_by(order.desc(), Alert.id.desc()).limit(limit)).all()
 
 
 def get_alert(session: Session, viewer: Viewer, alert_id: str) -> Alert | None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import and_, case, or_, select, text
+from sqlalchemy import case, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from collectors.registry.schema import AuditRow
-from collectors.registry.viewer import Person, Viewer, require, spell
+from collectors.registry.viewer import Person, Viewer, require, spell_with_program
 from makiba.data_class import DataClass
 
 MINUTE_MS: Final = 60_000
@@ -95,32 +95,30 @@ def _outer(pick: Callable[[int, int], int], known: int | None, new: int | None) 
 
 def note_change(session: Session, viewer: Viewer, site: str, what: str, now_ms: int, **detail: Any) -> None:
     """Notes that `viewer` changed something about the rights of `site`, in the transaction of the change."""
-    session.add(AuditRow(**_row(viewer, site, what, now_ms) | {"detail": detail}, kind=CHANGE, data_class=""))
+    row = _row(viewer, site, what, now_ms)
+    session.add(AuditRow(**row | {"detail": row["detail"] | detail}, kind=CHANGE, data_class=""))
 
 
 def list_rows(
-    session: Session, viewer: Viewer, site: str, limit: int, after: str | None = None
+    session: Session, viewer: Viewer, site: str, limit: int, after: tuple[int, str] | None = None
 ) -> Sequence[AuditRow]:
-    """The newest rows of `site` first; `after` goes on behind the row of this id.
+    """The newest rows of `site` first; `after` goes on behind the row of this time and id.
 
     `NotAllowed` for who may not see them.
     """
     require(viewer, site, "see audit")
     query = select(AuditRow).where(AuditRow.site_id == site)
     if after is not None:
-        last = session.scalar(query.where(AuditRow.id == after))
-        if last is None:
-            return []
-        older = and_(AuditRow.at_ms == last.at_ms, AuditRow.id < last.id)
-        query = query.where(or_(AuditRow.at_ms < last.at_ms, older))
+        query = query.where(tuple_(AuditRow.at_ms, AuditRow.id) < after)
     return session.scalars(query.order_by(AuditRow.at_ms.desc(), AuditRow.id.desc()).limit(limit)).all()
 
 
 def _row(viewer: Viewer, site: str, what: str, now_ms: int) -> dict[str, Any]:
     person = viewer if isinstance(viewer, Person) else None
+    program = person.limit if person else None
     role = person.roles.get(site, "admin" if person.is_admin else "") if person else ""
     return {
         "id": secrets.token_urlsafe(16), "site_id": site, "minute": now_ms // MINUTE_MS, "at_ms": now_ms,
-        "last_ms": now_ms, "who": spell(viewer), "name": person.name if person else "", "role": role,
-        "what": what, "count": 1, "detail": {},
+        "last_ms": now_ms, "who": spell_with_program(viewer), "name": person.name if person else "", "role": role,
+        "what": what, "count": 1, "detail": {"program": program.name} if program else {},
     }  # fmt: skip

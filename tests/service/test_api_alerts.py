@@ -48,7 +48,7 @@ def acknowledge(browser: httpx.Client, alert: str) -> dict[str, Any]:
 def test_an_alert_says_what_where_since_when_and_what_to_do(centre: Centre) -> None:
     alert = warm_tank(centre)
     with centre.signed_in() as browser:
-        [told] = browser.get(ALERTS).json()["alerts"]
+        [told] = browser.get(ALERTS).json()["rows"]
         assert browser.get(f"/api/v1/alerts/{alert}").json() == told
     assert (told["id"], told["rule"], told["severity"], told["state"]) == (alert, "tank.hold", "critical", "open")
     assert told["subject_name"] == {"ja": "バルククーラー", "en": "Bulk tank"}
@@ -75,7 +75,7 @@ def test_the_first_who_acknowledges_has_it(centre: Centre) -> None:
         centre.clock.ms += 60_000
         sign_in(browser, "hanako")
         again = acknowledge(browser, alert)
-        assert browser.get(ALERTS).json()["alerts"] == [again]
+        assert browser.get(ALERTS).json()["rows"] == [again]
     assert first == again
     assert (again["state"], again["acknowledged_by"], again["acknowledged_ms"]) == ("acknowledged", "taroさん", at_ms)
     assert [(e["kind"], e["who"]) for e in again["events"]] == [("opened", None), ("acknowledged", "taroさん")]
@@ -87,13 +87,13 @@ def test_an_alert_that_is_over_and_waits_for_a_person_says_so_and_ends_by_the_bu
     with centre.signed_in() as browser:
         assert acknowledge(browser, alert)["state"] == "acknowledged"
         warm_tank(centre, "end", onset_ms=onset_ms, by_hand=True)
-        [told] = browser.get(ALERTS).json()["alerts"]
+        [told] = browser.get(ALERTS).json()["rows"]
         assert (told["state"], told["over_ms"], told["ended_ms"]) == ("open", centre.clock(), None)
         assert told["message"]["en"].endswith("Values are back to normal.")
         assert told["message"]["ja"].endswith("値は もう 正常です。")
         assert "reset the alert" in told["action"]["en"]
         assert acknowledge(browser, alert)["state"] == "ended"
-        assert browser.get(ALERTS).json()["alerts"] == []
+        assert browser.get(ALERTS).json()["rows"] == []
 
 
 def test_active_and_ended_alerts_are_two_lists_and_go_on_by_time(centre: Centre) -> None:
@@ -103,12 +103,12 @@ def test_active_and_ended_alerts_are_two_lists_and_go_on_by_time(centre: Centre)
         warm_tank(centre, "end")
         centre.clock.ms += 3_600_000
     with centre.signed_in() as browser:
-        assert browser.get(ALERTS).json()["alerts"] == []
-        page = browser.get(ALERTS, params={"state": "ended", "limit": 2}).json()["alerts"]
-        assert [a["id"] for a in page] == [ids[2], ids[1]]
-        assert {a["state"] for a in page} == {"ended"}
-        rest = browser.get(ALERTS, params={"state": "ended", "before_ms": page[-1]["ended_ms"]}).json()["alerts"]
-        assert [a["id"] for a in rest] == [ids[0]]
+        assert browser.get(ALERTS).json()["rows"] == []
+        page = browser.get(ALERTS, params={"state": "ended", "limit": 2}).json()
+        assert [a["id"] for a in page["rows"]] == [ids[2], ids[1]]
+        assert {a["state"] for a in page["rows"]} == {"ended"}
+        rest = browser.get(ALERTS, params={"state": "ended", "cursor": page["next"]}).json()
+        assert ([a["id"] for a in rest["rows"]], rest["next"]) == ([ids[0]], None)
         assert browser.get(ALERTS, params={"state": "all"}).status_code == 422
         assert browser.get(ALERTS, params={"limit": 0}).status_code == 422
 
@@ -122,7 +122,7 @@ def test_a_silent_bus_names_what_is_not_watched(centre: Centre) -> None:
     with centre.registry.write() as session:
         alert_book.write(session, ANALYTICS, decision, centre.clock())
     with centre.signed_in() as browser:
-        [told] = browser.get(ALERTS).json()["alerts"]
+        [told] = browser.get(ALERTS).json()["rows"]
     assert told["place"] is None
     assert told["children"] == [{"subject": "barn-1-climate", "name": {"ja": "牛舎の空気", "en": "Barn air"}}]
     assert told["signals"][0]["shown_names"] == {"ja": "返事なし", "en": "no answer"}
@@ -133,5 +133,5 @@ def test_an_alert_whose_rule_is_gone_is_still_told(centre: Centre) -> None:
         decision = Decision("open", SITE, "old.rule", "tank-1", centre.clock(), centre.clock(), severity="info")
         alert_book.write(session, ANALYTICS, decision, centre.clock())
     with centre.signed_in() as browser:
-        [told] = browser.get(ALERTS).json()["alerts"]
+        [told] = browser.get(ALERTS).json()["rows"]
     assert told["title"]["ja"]

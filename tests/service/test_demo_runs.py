@@ -31,7 +31,7 @@ class Demo:
         assert self.visitor.put(f"/demo/faults/{fault}", json={"on": on}).status_code == 204
 
     def alerts(self) -> set[tuple[str, str]]:
-        found = self.visitor.get("/sites/shikaoi-001/alerts", params={"state": "active"}).json()["alerts"]
+        found = self.visitor.get("/sites/shikaoi-001/alerts", params={"state": "active"}).json()["rows"]
         return {(alert["rule"], alert["subject"]) for alert in found}
 
     def values(self) -> dict[tuple[str, str], Any]:

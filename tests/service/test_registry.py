@@ -455,7 +455,7 @@ def test_alerts_come_newest_first_in_pages(registry: Registry) -> None:
         session.add_all(events)
     with registry.read() as session:
         assert [a.id for a in alerts.list_alerts(session, CONSOLE, SITE, active=True, limit=2)] == ["o4", "o3"]
-        ended = alerts.list_alerts(session, CONSOLE, SITE, active=False, limit=3, before_ms=30)
+        ended = alerts.list_alerts(session, CONSOLE, SITE, active=False, limit=3, after=(30, "e3"))
         assert [a.id for a in ended] == ["e2", "e1", "e0"]
         assert len(alerts.open_alerts(session, CONSOLE, SITE)) == 5
         first = alerts.events_since(session, CONSOLE, 0, limit=2)

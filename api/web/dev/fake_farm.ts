@@ -257,7 +257,7 @@ function answer(farm: FakeFarm, request: IncomingMessage, response: ServerRespon
   }
   if (verb === "GET /sites" && path[3] === "alerts") {
     const ended = url.searchParams.get("state") === "ended";
-    return send(200, { alerts: [...farm.alerts.values()].filter((a) => a.site === path[2] && (a.state === "ended") === ended) });
+    return send(200, { rows: [...farm.alerts.values()].filter((a) => a.site === path[2] && (a.state === "ended") === ended), next: null });
   }
   const alert = farm.alerts.get(path[2] ?? "");
   if (verb === "GET /alerts") return alert && sees(alert.site) ? send(200, alert) : problem(404, "no such alert");

@@ -66,7 +66,7 @@ export const api = {
   setLanguage: (language: Language) => request("PUT", "/session/language", { language }),
   places: (site: string) => get<Places>(`/sites/${part(site)}/places`),
   alerts: async (site: string, state: "active" | "ended", limit = 50) =>
-    (await get<{ alerts: Alert[] }>(`/sites/${part(site)}/alerts?state=${state}&limit=${limit}`)).alerts,
+    (await get<{ rows: Alert[] }>(`/sites/${part(site)}/alerts?state=${state}&limit=${limit}`)).rows,
   alert: (id: string) => get<Alert>(`/alerts/${part(id)}`),
   acknowledge: async (id: string) => (await (await request("POST", `/alerts/${part(id)}/acknowledge`)).json()) as Alert,
   windows: (site: string, subject: string, quantity: string, startMs: number, endMs: number, points: number) =>

@@ -10,13 +10,15 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
+_PERSON_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # as the table of persons has it
+
 
 def upgrade() -> None:
     op.create_table(
         "api_token",
         sa.Column("id", sa.String(32), nullable=False),
         sa.Column("secret_hash", sa.String(64), nullable=False),
-        sa.Column("person_id", sa.BigInteger(), nullable=False),
+        sa.Column("person_id", _PERSON_ID, nullable=False),
         sa.Column("name", sa.String(100), nullable=False),
         sa.Column("sites", sa.JSON(), nullable=True),
         sa.Column("classes", sa.JSON(), nullable=True),
@@ -32,7 +34,7 @@ def upgrade() -> None:
     op.create_table(
         "once",
         sa.Column("key_hash", sa.String(64), nullable=False),
-        sa.Column("person_id", sa.BigInteger(), nullable=False),
+        sa.Column("person_id", _PERSON_ID, nullable=False),
         sa.Column("site_id", sa.String(64), nullable=True),
         sa.Column("request_hash", sa.String(64), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
