@@ -10,17 +10,18 @@
 Anything else is a `NotAnOutline` that says what and where. An outline elsewhere than in Japan is one, with a warning:
 most often longitude and latitude are swapped. What is regular already comes back as it is.
 
-The area is that on the ellipsoid, by the equal-area cylindrical projection (Snyder, Map Projections: A Working Manual,
-USGS Professional Paper 1395, 1987, equations 3-12 and 10-13 to 10-15); sides are straight in that projection, which for
-a side of 1 km differs from the shortest line by centimetres. It is the plan's area: slopes are not in it.
+The area is that on the ellipsoid, by the equal-area cylindrical projection (Snyder, Map Projections: A Working
+Manual, USGS Professional Paper 1395, 1987, equations 3-12 and 10-13 to 10-15); sides are straight in that projection,
+which for a side of 1 km differs from the shortest line by centimetres. It is the plan's area: slopes are not in it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 MAX_POSITIONS: Final = 1_000
 MAX_AREA_M2: Final = 1e8
@@ -97,7 +98,7 @@ def _parts(geometry: Any) -> Sequence[Any]:
     parts = [coordinates] if kind == "Polygon" else coordinates
     if not _is_list(parts) or not parts:
         raise NotAnOutline("coordinates: expected a list that is not empty")
-    count = sum(len(ring) for part in parts if _is_list(part) for ring in part if _is_list(ring))
+    count = sum(len(ring) for part in parts if _is_list(part) for ring in part if _is_list(ring))  # others: below
     if count > MAX_POSITIONS:
         raise NotAnOutline(f"has {count} positions; at most {MAX_POSITIONS} (simplify it)")
     return parts
@@ -126,7 +127,7 @@ def _ring(ring: Any, where: str) -> Ring:
         raise NotAnOutline(f"{where}: has {len(points)} positions, a ring has at least 4")
     if points[0] != points[-1]:
         raise NotAnOutline(f"{where}: is not closed; its last position must be the first again")
-    kept = tuple(p for before, p in zip(points, points[1:], strict=False) if p != before)
+    kept = tuple(p for before, p in itertools.pairwise(points) if p != before)
     if len(kept) < 3:
         raise NotAnOutline(f"{where}: has fewer than 3 different positions")
     if max(p[0] for p in kept) - min(p[0] for p in kept) > 180 * _SCALE:
@@ -147,7 +148,7 @@ def _position(position: Any, where: str) -> Point:
     return round(lon * _SCALE), round(lat * _SCALE)
 
 
-def _is_list(value: Any) -> bool:
+def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, list | tuple)
 
 

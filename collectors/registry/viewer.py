@@ -25,8 +25,8 @@ ServiceName = Literal["collector", "analytics", "api", "console"]
 Role = Literal["owner", "family", "worker", "vet", "coop", "town", "technician"]
 Action = Literal[
     "acknowledge", "comment", "enter events", "edit animals", "edit fields", "edit placements",
-    "correct placements", "edit contacts", "edit rota", "plan maintenance", "change rules", "invite", "grant roles", "see audit", "consent",
-    "export all", "delete farm", "manage gateways",
+    "correct placements", "edit contacts", "edit rota", "plan maintenance", "change rules", "invite",
+    "grant roles", "see audit", "consent", "export all", "delete farm", "manage gateways",
 ]  # fmt: skip
 
 INSIDERS: Final[frozenset[Role]] = frozenset({"owner", "family", "worker"})
