@@ -26,6 +26,7 @@ NOT_OF_A_FARM: Final[Mapping[str, str]] = {
          "recovery_request", "sign_in_notice", "totp", "web_session"),
         _OF_A_PERSON,
     ),
+    "admin_step": "what administrators did to accounts; what touches a farm is in its audit",
     "account_flow": "minutes of a sign-in at a provider",
     "attempt": "how often a sign-in failed; hashes",
     "comparison": "of five farms and more, and of none",

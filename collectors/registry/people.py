@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, cast, get_args
 
 from sqlalchemy import CursorResult, delete, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from collectors.registry import audit, consent
@@ -42,6 +43,10 @@ class SignedIn:
     until_ms: int
 
 
+class LastOwner(ValueError):
+    """The only owner of a farm can neither leave it nor become something else; somebody else has to own it first."""
+
+
 class LoginTaken(ValueError):
     """Somebody has this login already."""
 
@@ -70,8 +75,11 @@ def create_person(
         is_admin=is_admin,
         created_ms=now_ms,
     )
-    session.add(row)
-    session.flush()
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:  # somebody took it at the same moment
+        raise LoginTaken(f"login {key!r} is taken") from None
     return row
 
 
@@ -196,17 +204,26 @@ def grant_role(session: Session, viewer: Viewer, person_id: int, site: str, role
     person = session.get(PersonRow, person_id)
     if person is None or session.get(Site, site) is None:
         raise LookupError(f"no person {person_id} or no site {site}")
-    known = session.get(RoleRow, (person_id, site))
+    known = session.get(RoleRow, (person_id, site), populate_existing=True)
     if known is not None and known.role == role:
         return
-    session.merge(RoleRow(person_id=person_id, site_id=site, role=role))
+    if known is None:
+        session.add(RoleRow(person_id=person_id, site_id=site, role=role))
+    else:
+        _keep_an_owner(session, viewer, site, person_id)
+        known.role, known.version = role, known.version + 1
     audit.note_change(session, viewer, site, "role.granted", now_ms, person=person.public_id, role=role)
     session.flush()
 
 
 def revoke_role(session: Session, viewer: Viewer, person_id: int, site: str, now_ms: int) -> None:
-    """A person is nothing on `site` any more."""
-    _require_owner(viewer, site)
+    """A person is nothing on `site` any more: the owner's right, and everybody's about themselves.
+
+    `LastOwner` when nobody else owns it; only who runs the machine can leave a farm without an owner.
+    """
+    if not (isinstance(viewer, Person) and viewer.id == person_id and viewer.limit is None):
+        _require_owner(viewer, site)
+    _keep_an_owner(session, viewer, site, person_id)
     session.execute(delete(RoleRow).where(RoleRow.person_id == person_id, RoleRow.site_id == site))
     person = public_id(session, Service("api"), person_id)
     audit.note_change(session, viewer, site, "role.revoked", now_ms, person=person)
@@ -225,6 +242,21 @@ def list_roles(
     if site is not None:
         query = query.where(RoleRow.site_id == site)
     return session.scalars(query.order_by(RoleRow.site_id, RoleRow.person_id)).all()
+
+
+def _keep_an_owner(session: Session, viewer: Viewer, site: str, person_id: int) -> None:
+    """`LastOwner` when `person_id` is the only owner of `site` who can sign in.
+
+    The owners' rows are locked, so that two who demote each other at the same moment do not both succeed.
+    """
+    if isinstance(viewer, Service):
+        return
+    query = select(RoleRow.person_id).where(RoleRow.site_id == site, RoleRow.role == "owner")
+    owners = set(session.scalars(query.order_by(RoleRow.person_id).with_for_update()))
+    if person_id in owners:
+        usable = select(PersonRow.id).where(PersonRow.id.in_(owners - {person_id}), PersonRow.disabled_ms.is_(None))
+        if session.scalar(usable.limit(1)) is None:
+            raise LastOwner("a farm keeps one owner")
 
 
 def _own_farms(viewer: Viewer) -> frozenset[str] | None:

@@ -42,11 +42,11 @@ class SiteInvitation(Base):
 
 
 class RecoveryRequest(Base):
-    """A person says that they cannot get in: one row for each, however often they ask."""
+    """Somebody who calls themselves so (the SHA-256 of a login, anybody's or nobody's) says that they cannot get in."""
 
     __tablename__ = "recovery_request"
-    person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), primary_key=True)
-    asked_ms: Mapped[int]
+    login_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    asked_ms: Mapped[int] = mapped_column(index=True)
 
 
 class RecoveryLink(Base):
@@ -74,7 +74,6 @@ class AdminStep(Base):
     what: Mapped[str] = mapped_column(String(64))
     about: Mapped[str] = mapped_column(String(200))
     person: Mapped[str] = mapped_column(String(32))
-    site: Mapped[str] = mapped_column(String(64), default="")
 
 
 class Account(Base):

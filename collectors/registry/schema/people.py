@@ -38,6 +38,7 @@ class RoleRow(Base):
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id", ondelete="CASCADE"), primary_key=True)
     site_id: Mapped[str] = mapped_column(ForeignKey("site.id", ondelete="CASCADE"), primary_key=True)
     role: Mapped[str] = mapped_column(String(20))
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class Invitation(Base):

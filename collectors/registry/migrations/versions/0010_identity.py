@@ -22,6 +22,7 @@ RowId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     _random_ids()
+    op.add_column("role", sa.Column("version", sa.BigInteger(), nullable=False, server_default="1"))
     op.create_table(
         "first_link",
         sa.Column("id", sa.BigInteger(), nullable=False, autoincrement=False),
@@ -57,13 +58,11 @@ def upgrade() -> None:
     op.create_index("ix_site_invitation_site_id_created_ms", "site_invitation", ["site_id", "created_ms"])
     op.create_table(
         "recovery_request",
-        sa.Column("person_id", RowId, nullable=False),
+        sa.Column("login_hash", sa.String(length=64), nullable=False),
         sa.Column("asked_ms", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["person_id"], ["person.id"], name="fk_recovery_request_person_id_person", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("person_id", name="pk_recovery_request"),
+        sa.PrimaryKeyConstraint("login_hash", name="pk_recovery_request"),
     )
+    op.create_index("ix_recovery_request_asked_ms", "recovery_request", ["asked_ms"])
     op.create_table(
         "recovery_link",
         sa.Column("person_id", RowId, nullable=False),
@@ -87,7 +86,6 @@ def upgrade() -> None:
         sa.Column("what", sa.String(length=64), nullable=False),
         sa.Column("about", sa.String(length=200), nullable=False),
         sa.Column("person", sa.String(length=32), nullable=False),
-        sa.Column("site", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_admin_step"),
     )
     op.create_index("ix_admin_step_at_ms", "admin_step", ["at_ms"])
