@@ -47,6 +47,7 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "sent-twice": "A header stands in the request more than once.",
     "host": "The request names another host than the one that these pages are served as.",
     "no-write-header": "A request that changes something needs `X-Makiba: 1`, or a program's token.",
+    "not-acceptable": "The answer is not to be had in any form that `Accept` names; the detail says in which it is.",
     "too-large": "The body is longer than this route takes, or its length is not announced.",
 }
 """What a program can act on: each slug with its meaning. docs/api.md has the same list, and a test compares."""
@@ -96,6 +97,14 @@ class Refused(HTTPException):
         self.errors = errors
 
 
+class Answered(Exception):
+    """Not an error: the whole answer is known already, such as a 304; raised from wherever that is found out."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
 def invalid(where: str, why: str) -> Refused:
     """422 about one field."""
     return Refused(
@@ -132,10 +141,22 @@ def explain_errors(app: FastAPI) -> None:
     """Makes `app` answer every error as a problem."""
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Answered, _answered)
     app.add_exception_handler(NotAllowed, _not_allowed)
     app.add_exception_handler(StoreError, _unavailable)
     app.add_exception_handler(RegistryError, _unavailable)
     app.add_exception_handler(Exception, _failed)
+
+
+async def _answered(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Answered)
+    return error.response
+
+
+def take_headers(source: Response, target: Response) -> None:
+    """Headers that dependencies set (a cookie that was renewed) go along with a response that a route made itself."""
+    own = {name for name, _ in target.raw_headers}
+    target.raw_headers.extend((n, v) for n, v in source.raw_headers if n not in own and n != b"content-length")
 
 
 async def _http(request: Request, error: Exception) -> Response:
