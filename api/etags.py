@@ -22,20 +22,11 @@ from typing import Annotated, Final, TypeVar, cast
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
-from api.problems import Refused
+from api.problems import Answered, Refused, take_headers
 
 Told = TypeVar("Told", bound=BaseModel)
 _TAG: Final = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|$)')
 MAX_TAGS: Final = 50
-
-
-class NotModified(Exception):
-    """The answer is what the reader has already."""
-
-    def __init__(self, tag: str, kept: Response) -> None:
-        super().__init__(tag)
-        self.response = Response(status_code=304, headers={"ETag": tag})
-        _take_headers(kept, self.response)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +48,7 @@ class Tags:
         tag = f'W/"{hashlib.sha256(state).hexdigest()[:24]}"'
         self._told(tag)
         answer = Response(body, media_type="application/json")
-        _take_headers(self.response, answer)
+        take_headers(self.response, answer)
         return cast("Told", answer)  # FastAPI sends a response as it is; the type is for the document
 
     def expect(self, version: int) -> None:
@@ -78,7 +69,9 @@ class Tags:
         self.response.headers.setdefault("Cache-Control", "private, no-cache")
         known = self.request.headers.get("if-none-match")
         if known is not None and (known.strip() == "*" or tag.removeprefix("W/") in _weakly(known)):
-            raise NotModified(tag, self.response)
+            unchanged = Response(status_code=304)
+            take_headers(self.response, unchanged)
+            raise Answered(unchanged)
 
 
 def tags(
@@ -125,9 +118,3 @@ def parse_tags(header: str) -> list[str]:
 
 def _weakly(header: str) -> list[str]:
     return [tag.removeprefix("W/") for tag in parse_tags(header)]
-
-
-def _take_headers(source: Response, target: Response) -> None:
-    """Headers that dependencies set (a cookie that was renewed) go along with a response that a route made itself."""
-    own = {name for name, _ in target.raw_headers}
-    target.raw_headers.extend((n, v) for n, v in source.raw_headers if n not in own and n != b"content-length")
