@@ -49,10 +49,11 @@ class ImportFile(Base):
 
 
 class ImportRow(Base):
-    """A row of the file: what it does to which row of the registry (`target`), with the values before and after.
+    """What a row of the file does to one row of the registry (`thing`, `target`), with the values before and after.
 
-    `target_version`: what the target's version was when it was planned, and once it is applied, what this import
-    made it; only while it still is that, the row may be applied or taken back. `said`: warnings, or why it is refused.
+    `mark` stands for all that the target said when it was planned, and once it is applied, for what this import made
+    it say; only while it still says that, the row may be applied or taken back. `of_row`: the row whose target this
+    one hangs on, where that was to be made first. `said`: warnings, or why it is refused.
     """
 
     __tablename__ = "import_row"
@@ -60,11 +61,13 @@ class ImportRow(Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     site_id: Mapped[str] = mapped_column(ForeignKey("site.id", ondelete="CASCADE"), index=True)
     line: Mapped[int]
+    thing: Mapped[str] = mapped_column(String(12))
     action: Mapped[str] = mapped_column(String(12))
     state: Mapped[str] = mapped_column(String(12))
     label: Mapped[str] = mapped_column(String(200), default="")
     target: Mapped[str | None] = mapped_column(String(32))
-    target_version: Mapped[int | None]
+    mark: Mapped[str | None] = mapped_column(String(32))
+    of_row: Mapped[int | None]
     before: Mapped[dict[str, Any] | None] = mapped_column(_OPTIONAL_JSON)
     after: Mapped[dict[str, Any] | None] = mapped_column(_OPTIONAL_JSON)
     said: Mapped[list[Any]] = mapped_column(default=list)
