@@ -10,7 +10,7 @@ from typing import Final
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-MIN_PASSWORD: Final = 8
+MIN_PASSWORD: Final = 12
 MAX_PASSWORD: Final = 1_000
 MEMORY_KIB: Final = 19_456
 PASSES: Final = 2
@@ -35,22 +35,24 @@ class Passwords:
         if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
             raise PasswordTooShort(f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
         with self._turn:
-            return self._hasher.hash(_folded(password))
+            return self._hasher.hash(folded(password))
 
     def matches(self, password_hash: str | None, password: str) -> bool:
         """Whether `password` is the right one; takes as long where there is no hash, and then it never is."""
+        usable = password_hash if len(password) <= MAX_PASSWORD else None  # the beginning of one is not the whole
         with self._turn:
             try:
-                self._hasher.verify(password_hash or self._decoy, _folded(password[:MAX_PASSWORD]))
+                self._hasher.verify(usable or self._decoy, folded(password[:MAX_PASSWORD]))
             except (VerificationError, InvalidHashError):
                 return False
-        return password_hash is not None
+        return usable is not None
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether the hash was made with other parameters than today's."""
         return self._hasher.check_needs_rehash(password_hash)
 
 
-def _folded(password: str) -> str:
+def folded(password: str) -> str:
+    """A password as it is compared, and kept."""
     # A Japanese keyboard types full-width digits and letters as easily as plain ones.
     return unicodedata.normalize("NFKC", password)

@@ -24,7 +24,7 @@ from tests.parts import free_port, makiba, wait_until
 PROGRAM = next((found for name in BROWSERS if (found := shutil.which(name))), None)
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not on this machine: apt-get install chromium")
 
-PASSWORD = "あおい空と しろい牛"
+PASSWORD = "あおい空と しろい牛と わたし"
 
 
 @dataclass

@@ -40,7 +40,7 @@ from tests.parts import wait_until
 
 CONSOLE = Service("console")
 SITE, OTHER = "shikaoi-001", "shikaoi-002"
-PASSWORD = "牛舎の朝は早いです"
+PASSWORD = "牛舎の朝は早いです、とても"
 WRITE = {"X-Makiba": "1"}
 
 
@@ -207,17 +207,18 @@ class Event:
 
     kind: str
     data: Any
-    number: int | None
+    number: str | None
     at_s: float
 
 
 class Listener:
     """Reads `/api/v1/stream` on a thread of its own, with the cookies of `browser`."""
 
-    def __init__(self, browser: httpx.Client, last_event_id: int | None = None) -> None:
+    def __init__(self, browser: httpx.Client, last_event_id: str | None = None, query: str = "") -> None:
         self.events: list[Event] = []
         self.ended = threading.Event()
-        self._headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
+        self._headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+        self._query = query
         self._client = httpx.Client(base_url=browser.base_url, cookies=browser.cookies, timeout=30)
         self._thread = threading.Thread(target=self._read, name="listener", daemon=True)
 
@@ -240,7 +241,7 @@ class Listener:
 
     def _read(self) -> None:
         try:
-            with self._client.stream("GET", "/api/v1/stream", headers=self._headers) as answer:
+            with self._client.stream("GET", f"/api/v1/stream{self._query}", headers=self._headers) as answer:
                 assert answer.status_code == 200
                 fields: dict[str, str] = {}
                 for line in answer.iter_lines():
@@ -249,9 +250,8 @@ class Listener:
                         fields[name] = value
                         continue
                     if "event" in fields:
-                        number = int(fields["id"]) if "id" in fields else None
                         data = json.loads(fields["data"])
-                        self.events.append(Event(fields["event"], data, number, time.monotonic()))
+                        self.events.append(Event(fields["event"], data, fields.get("id"), time.monotonic()))
                     fields = {}
         except httpx.HTTPError:
             pass

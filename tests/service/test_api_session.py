@@ -82,9 +82,9 @@ def test_wrong_password_unknown_login_and_disabled_person_get_the_same_answer(ce
 
 
 def test_a_full_width_keyboard_types_the_same_password(centre: Centre) -> None:
-    centre.person("hanako", password="abc1234567")
+    centre.person("hanako", password="abc1234567xyz")
     with centre.serving() as browser:
-        sign_in(browser, "hanako", "ａｂｃ１２３４５６７")
+        sign_in(browser, "hanako", "ａｂｃ１２３４５６７ｘｙｚ")
 
 
 def test_guessing_has_to_wait_and_says_how_long(centre: Centre) -> None:

@@ -11,18 +11,18 @@ from api.passwords import Passwords, PasswordTooShort
 
 def test_only_the_right_password_fits_and_each_hash_is_its_own() -> None:
     passwords = Passwords()
-    kept = passwords.hash("朝の牛舎は寒いです")
+    kept = passwords.hash("朝の牛舎は寒いです、とても")
     assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert passwords.matches(kept, "朝の牛舎は寒いです")
-    assert not passwords.matches(kept, "朝の牛舎は寒いで")
+    assert passwords.matches(kept, "朝の牛舎は寒いです、とても")
+    assert not passwords.matches(kept, "朝の牛舎は寒いです、とて")
     assert not passwords.matches(kept, "")
-    assert kept != passwords.hash("朝の牛舎は寒いです")
+    assert kept != passwords.hash("朝の牛舎は寒いです、とても")
     assert not passwords.is_outdated(kept)
 
 
 def test_somebody_without_a_password_costs_the_same_work_and_never_fits() -> None:
     passwords = Passwords()
-    kept = passwords.hash("long enough")
+    kept = passwords.hash("long enough by now")
 
     def shortest_s(password_hash: str | None) -> float:
         times = []
@@ -35,7 +35,7 @@ def test_somebody_without_a_password_costs_the_same_work_and_never_fits() -> Non
     assert shortest_s(None) > 0.3 * shortest_s(kept)
 
 
-@pytest.mark.parametrize("password", ["", "short", "x" * 1_001])
+@pytest.mark.parametrize("password", ["", "eleven char", "x" * 1_001])
 def test_a_new_password_has_a_sensible_length(password: str) -> None:
     with pytest.raises(PasswordTooShort):
         Passwords().hash(password)
