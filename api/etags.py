@@ -45,11 +45,19 @@ class Tags:
         """`told` as the answer, with a tag made of what it says; fields `but` are left out of that (a clock)."""
         body = told.model_dump_json().encode()
         state = told.model_dump_json(exclude=set(but)).encode() if but else body
-        tag = f'W/"{hashlib.sha256(state).hexdigest()[:24]}"'
-        self._told(tag)
-        answer = Response(body, media_type="application/json")
+        # FastAPI sends a response as it is; the type is for the document.
+        return cast("Told", self.spelled(body, state=state))
+
+    def spelled(self, body: bytes, media_type: str = "application/json", *, state: bytes | None = None) -> Response:
+        """`body` as the answer, with a tag made of it, or of `state` where it tells what changes by itself (a clock).
+
+        The tags of several forms of one answer differ.
+        """
+        told = hashlib.sha256(media_type.encode() + b"\n" + (body if state is None else state))
+        self._told(f'W/"{told.hexdigest()[:24]}"')
+        answer = Response(body, media_type=media_type)
         take_headers(self.response, answer)
-        return cast("Told", answer)  # FastAPI sends a response as it is; the type is for the document
+        return answer
 
     def expect(self, version: int) -> None:
         """Goes on if the writer has seen `version`. Call it with the row locked."""
