@@ -1,7 +1,7 @@
 """Which form of an answer a reader takes: the header `Accept` (RFC 9110, section 12.5.1), read properly.
 
-The most specific range that fits a form decides its quality; q=0 forbids it; of forms that are liked equally the first
-that a route names wins. Whoever takes none of them gets 406 with the list.
+The most specific range that fits a form decides its quality; q=0 forbids it; of forms that are liked equally the
+first that a route names wins. Whoever takes none of them gets 406 with the list.
 """
 
 from __future__ import annotations
