@@ -159,12 +159,20 @@ def viewer_of(session: Session, viewer: Service, person_id: int, now_ms: int) ->
 
 def viewers_of(session: Session, viewer: Service, person_ids: Iterable[int], now_ms: int) -> dict[int, Person]:
     """`viewer_of` for many at once; those that there are not, or that are disabled, are not in it."""
+    made = viewers_until(session, viewer, person_ids, now_ms)
+    return {number: person for number, (person, _) in made.items()}
+
+
+def viewers_until(
+    session: Session, viewer: Service, person_ids: Iterable[int], now_ms: int
+) -> dict[int, tuple[Person, int]]:
+    """`viewers_of`, each with the moment until which nothing of their rights begins or ends by itself."""
     numbers = sorted(set(person_ids))
     rows: list[PersonRow] = []
     for start in range(0, len(numbers), _PER_QUERY):
         query = select(PersonRow).where(PersonRow.id.in_(numbers[start : start + _PER_QUERY]))
         rows += session.scalars(query.execution_options(populate_existing=True))
-    return {number: made[0] for number, made in _viewers(session, viewer, rows, now_ms).items()}
+    return _viewers(session, viewer, rows, now_ms)
 
 
 def _viewers(

@@ -37,7 +37,7 @@ from collectors.registry.schema.ways import (
 )
 
 SESSION_TABLES: Final = frozenset({"web_session"})
-RIGHTS_TABLES: Final = frozenset({"person", "role", "consent", "place", "placement"})
+RIGHTS_TABLES: Final = frozenset({"person", "role", "consent", "place", "placement", "api_token"})
 """What the rights of a viewer are made of; a placement decides of which class a value is."""
 
 __all__ = [
