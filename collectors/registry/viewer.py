@@ -25,8 +25,8 @@ ServiceName = Literal["collector", "analytics", "api", "console"]
 Role = Literal["owner", "family", "worker", "vet", "coop", "town", "technician"]
 Action = Literal[
     "acknowledge", "comment", "enter events", "edit animals", "edit fields", "edit placements",
-    "correct placements", "edit contacts", "edit rota", "plan maintenance", "change rules", "invite",
-    "grant roles", "see audit", "consent", "export all", "delete farm", "manage gateways",
+    "correct placements", "import readings", "edit contacts", "edit rota", "plan maintenance", "change rules",
+    "invite", "grant roles", "see audit", "consent", "export all", "delete farm", "manage gateways",
 ]  # fmt: skip
 
 INSIDERS: Final[frozenset[Role]] = frozenset({"owner", "family", "worker"})
@@ -43,6 +43,7 @@ MAY: Final[Mapping[Action, frozenset[Role]]] = {
     "edit fields": _FAMILY,
     "edit placements": _FAMILY | {"technician"},
     "correct placements": _FAMILY,
+    "import readings": _FAMILY,
     "edit contacts": _FAMILY,
     "edit rota": _FAMILY,
     "plan maintenance": INSIDERS | {"technician"},
@@ -66,8 +67,8 @@ NEEDS: Final[Mapping[Action, DataClass]] = {
 }
 
 FOR_PROGRAMS: Final[frozenset[Action]] = frozenset({
-    "acknowledge", "comment", "enter events", "edit animals", "edit fields", "edit placements", "change rules",
-    "see audit", "export all",
+    "acknowledge", "comment", "enter events", "edit animals", "edit fields", "edit placements",
+    "import readings", "change rules", "see audit", "export all",
 })  # fmt: skip
 """What a token may allow. Who sees a farm, who belongs to it and its end are for people at a browser to decide."""
 
