@@ -9,10 +9,47 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from api.routes import alerts, audit, consents, leaving, places, series, session, stream
+from api.routes import (
+    alerts,
+    animals,
+    audit,
+    consents,
+    contacts,
+    fields,
+    groups,
+    herd_events,
+    invitations,
+    leaving,
+    maintenance,
+    members,
+    people,
+    places,
+    rota,
+    series,
+    session,
+    stream,
+    tokens,
+)
 from api.shapes import Names
 
-PARTS: Final = (session, places, series, alerts, stream, consents, audit, leaving)
+PARTS: Final = (
+    session,
+    places,
+    series,
+    alerts,
+    stream,
+    consents,
+    audit,
+    leaving,
+    contacts,
+    rota,
+    maintenance,
+    animals,
+    groups,
+    herd_events,
+    fields,
+    tokens,
+)
 
 
 def what_is_done() -> Mapping[str, Names]:

@@ -34,12 +34,12 @@ class NobodyThere(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ShiftSpec:
-    """A line as people write it; one of `person` and `contact`."""
+    """A line as people write it; one of `person` (their id outside the registry) and `contact`."""
 
     kind: Kind
     tier: Tier
     position: int = 0
-    person: int | None = None
+    person: str | None = None
     contact: str | None = None
     from_ms: int | None = None
     to_ms: int | None = None
@@ -125,32 +125,40 @@ def desk_of(session: Session, viewer: Viewer, site: str) -> Desk:
     zone = session.scalar(select(Site.timezone).where(Site.id == site)) or "UTC"
     callees = callees_of(session, viewer, site)
     shifts = session.scalars(select(Shift).where(Shift.site_id == site).order_by(Shift.id))
-    return Desk(Rota(tuple(_line(row, callees) for row in shifts), ZoneInfo(zone)), callees)
+    people = people_of(session, viewer, site)
+    lines = tuple(_line(row, who_of(row, people), callees) for row in shifts)
+    return Desk(Rota(lines, ZoneInfo(zone)), callees)
 
 
 def callees_of(session: Session, viewer: Viewer, site: str) -> dict[Who, Callee]:
     """Everybody who may stand in the rota of `site`."""
     require_own(viewer, site)
     people = (
-        select(PersonRow.id, PersonRow.name, RoleRow.role)
+        select(PersonRow.public_id, PersonRow.name, RoleRow.role)
         .join(RoleRow, RoleRow.person_id == PersonRow.id)
         .where(RoleRow.site_id == site, PersonRow.disabled_ms.is_(None))
     )
     found: dict[Who, Callee] = {
-        ("person", str(number)): Callee(name, role) for number, name, role in session.execute(people)
+        ("person", person): Callee(name, role) for person, name, role in session.execute(people)
     }
     for row in session.scalars(select(Contact).where(Contact.site_id == site)):
         found["contact", row.id] = Callee(row.name, None, row.phone, row.phone_written, row.mail)
     return found
 
 
-def who_of(row: Shift) -> Who:
+def people_of(session: Session, viewer: Viewer, site: str) -> dict[int, str]:
+    """Of the persons who stand in the rota of `site`, what their rows' numbers are called outside."""
+    require_own(viewer, site)
+    query = select(PersonRow.id, PersonRow.public_id).join(Shift, Shift.person_id == PersonRow.id)
+    return {row.id: row.public_id for row in session.execute(query.where(Shift.site_id == site))}
+
+
+def who_of(row: Shift, people: Mapping[int, str]) -> Who:
     """Whom the line is about."""
-    return ("contact", row.contact_id) if row.contact_id is not None else ("person", str(row.person_id))
+    return ("contact", row.contact_id) if row.contact_id is not None else ("person", people[row.person_id or 0])
 
 
-def _line(row: Shift, callees: Mapping[Who, Callee]) -> Line:
-    who = who_of(row)
+def _line(row: Shift, who: Who, callees: Mapping[Who, Callee]) -> Line:
     return Line(
         id=row.id,
         kind=_kind(row.kind),
@@ -179,14 +187,15 @@ def _tier(word: str) -> Tier:
 
 
 def _fill(session: Session, row: Shift, spec: ShiftSpec) -> None:
-    if spec.person is not None:
-        there: Any = session.get(RoleRow, (spec.person, row.site_id))
-    else:
-        there = session.scalar(select(Contact.id).where(Contact.id == spec.contact, Contact.site_id == row.site_id))
-    if there is None:
+    with_role = select(PersonRow.id).join(RoleRow, RoleRow.person_id == PersonRow.id)
+    of_farm = with_role.where(PersonRow.public_id == spec.person, RoleRow.site_id == row.site_id)
+    person = session.scalar(of_farm) if spec.person is not None else None
+    known = select(Contact.id).where(Contact.id == spec.contact, Contact.site_id == row.site_id)
+    contact = session.scalar(known) if spec.contact is not None else None
+    if (person, contact) == (None, None):
         raise NobodyThere("nobody of this farm")
     row.kind, row.tier, row.position = spec.kind, spec.tier, spec.position
-    row.person_id, row.contact_id = spec.person, spec.contact
+    row.person_id, row.contact_id = person, contact
     row.from_ms, row.to_ms = spec.from_ms, spec.to_ms
     row.weekdays, row.start_minute, row.minutes = sorted(set(spec.weekdays)), spec.start_minute, spec.minutes
     row.first_day, row.last_day = spec.first_day, spec.last_day

@@ -1,0 +1,127 @@
+"""Contacts, rota, maintenance; places and placements; devices, gateways, completeness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from collectors.registry import contacts, maintenance, people, rota
+from collectors.registry.contacts import ContactSpec
+from collectors.registry.maintenance import MaintenanceSpec
+from collectors.registry.rota import ShiftSpec
+from collectors.registry.schema import PersonRow
+from collectors.registry.viewer import Service
+from makiba.data_class import DataClass
+from tests.service.borders import Cells, Room, Route, cells
+
+CONSOLE = Service("console")
+DAY_MS = 86_400_000
+T0 = 1_900_000_000_000
+
+OWN = cells(200, 200, 200, guest=404, admin=404)
+EDITED = cells(200, 200, 403, guest=404, admin=404)
+ADDED = cells(201, 201, 403, guest=404, admin=404)
+REMOVED = cells(204, 204, 403, guest=404, admin=404)
+LOOKED_AT = cells(200, 200, 200, guest=200, admin=200)
+
+
+def technicians(answer: int, worker: int) -> Cells:
+    """What the farm's people and a technician do; other guests may look and not do."""
+    return {**cells(answer, answer, worker, guest=403, admin=404), "technician": answer}
+
+
+LOOKS: tuple[Route, ...] = (
+    ("get", "/sites/{site}/maintenance"),
+    ("get", "/sites/{site}/maintenance/{window_id}"),
+)
+DOES: Mapping[Route, Cells] = {
+    ("post", "/sites/{site}/maintenance"): technicians(201, 201),
+    ("put", "/sites/{site}/maintenance/{window_id}"): technicians(200, 200),
+    ("post", "/sites/{site}/maintenance/{window_id}/end"): technicians(200, 200),
+    ("delete", "/sites/{site}/maintenance/{window_id}"): technicians(204, 204),
+}
+TECHNICAL: frozenset[DataClass] = frozenset({"technical"})
+
+RELIEF = "relief"
+"""A helper of all farms, so that one body fits each."""
+
+CONTACT = {"name": "鹿追電気", "kind": "electrician", "phone": "0156-66-1234"}
+SHIFT = {
+    "kind": "weekly", "person": RELIEF, "tier": "helper", "weekdays": [0, 6], "start_minute": 1080,
+    "minutes": 720,
+}  # fmt: skip
+WINDOW = {"targets": [{"kind": "site"}], "from_ms": T0, "to_ms": T0 + DAY_MS, "why": "冷却機の 点検"}
+
+
+def _relief(session: Session, site: str) -> None:
+    row = session.scalar(select(PersonRow).where(PersonRow.public_id == RELIEF))
+    if row is None:
+        row = people.create_person(session, CONSOLE, login=RELIEF, name=RELIEF, now_ms=0)
+        row.public_id = RELIEF
+    people.grant_role(session, CONSOLE, row.id, site, "coop", 0)
+
+
+def _ids(town: Any, site: str) -> Mapping[str, str]:
+    now_ms = town.centre.clock()
+    with town.centre.registry.write() as session:
+        _relief(session, site)
+        contact = contacts.add_contact(session, CONSOLE, site, ContactSpec("隣の人", "neighbour"), now_ms)
+        shift = rota.add_shift(
+            session, CONSOLE, site,
+            ShiftSpec("dated", "helper", person=RELIEF, from_ms=now_ms, to_ms=now_ms + DAY_MS), now_ms,
+        )  # fmt: skip
+        window = maintenance.add_window(
+            session, CONSOLE, site, MaintenanceSpec((("site", ""),), T0, T0 + DAY_MS, "x"), now_ms
+        )
+        return {"contact_id": contact.id, "shift_id": shift.id, "window_id": window.id}
+
+
+ROOM = Room(
+    about_a_farm={
+        ("get", "/sites/{site}/contacts"): OWN,
+        ("post", "/sites/{site}/contacts"): ADDED,
+        ("get", "/sites/{site}/contacts/{contact_id}"): OWN,
+        ("put", "/sites/{site}/contacts/{contact_id}"): EDITED,
+        ("delete", "/sites/{site}/contacts/{contact_id}"): REMOVED,
+        ("get", "/sites/{site}/on-call"): OWN,
+        ("get", "/sites/{site}/rota"): OWN,
+        ("get", "/sites/{site}/rota-check"): OWN,
+        ("post", "/sites/{site}/rota"): ADDED,
+        ("get", "/sites/{site}/rota/{shift_id}"): OWN,
+        ("put", "/sites/{site}/rota/{shift_id}"): EDITED,
+        ("delete", "/sites/{site}/rota/{shift_id}"): REMOVED,
+        **dict.fromkeys(LOOKS, LOOKED_AT),
+        **DOES,
+    },
+    by_class=dict.fromkeys(LOOKS, TECHNICAL),
+    told_by_class={route: {"technical": 403} for route in DOES},
+    bodies={
+        "/sites/{site}/contacts": CONTACT,
+        "/sites/{site}/contacts/{contact_id}": CONTACT,
+        "/sites/{site}/rota": SHIFT,
+        "/sites/{site}/rota/{shift_id}": SHIFT,
+        "/sites/{site}/maintenance": WINDOW,
+        "/sites/{site}/maintenance/{window_id}": WINDOW,
+    },
+    headers={
+        (method, path): {"If-Match": "*"}
+        for method in ("put", "patch", "delete")
+        for path in (
+            "/sites/{site}/contacts/{contact_id}",
+            "/sites/{site}/rota/{shift_id}",
+            "/sites/{site}/maintenance/{window_id}",
+        )
+    },
+    ids=_ids,
+    spent=frozenset(
+        {
+            ("delete", "/sites/{site}/contacts/{contact_id}"),
+            ("delete", "/sites/{site}/rota/{shift_id}"),
+            ("delete", "/sites/{site}/maintenance/{window_id}"),
+        }
+    ),
+    admin_sees=frozenset(LOOKS),
+)
