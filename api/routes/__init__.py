@@ -11,24 +11,16 @@ from typing import Final
 
 from api.routes import (
     alerts,
-    animals,
     audit,
     consents,
     contacts,
-    fields,
-    groups,
-    herd_events,
-    invitations,
     leaving,
     maintenance,
-    members,
-    people,
     places,
     rota,
     series,
     session,
     stream,
-    tokens,
 )
 from api.shapes import Names
 
@@ -44,11 +36,6 @@ PARTS: Final = (
     contacts,
     rota,
     maintenance,
-    animals,
-    groups,
-    herd_events,
-    fields,
-    tokens,
 )
 
 
