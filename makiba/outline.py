@@ -69,17 +69,24 @@ def make_outline(geometry: Any) -> Outline:
     if not MIN_AREA_M2 <= area <= MAX_AREA_M2:
         raise NotAnOutline(f"its area is {area:.0f} m²; a field has between {MIN_AREA_M2:.0f} and {MAX_AREA_M2:.0f}")
     coordinates = [[_spell(ring) for ring in polygon] for polygon in polygons]
-    whole = [point for polygon in polygons for point in polygon[0]]
-    west, east = min(p[0] for p in whole) / _SCALE, max(p[0] for p in whole) / _SCALE
-    south, north = min(p[1] for p in whole) / _SCALE, max(p[1] for p in whole) / _SCALE
-    inside = JAPAN[0] <= west and east <= JAPAN[2] and JAPAN[1] <= south and north <= JAPAN[3]
     is_one = geometry["type"] == "Polygon"
-    return Outline(
-        {"type": geometry["type"], "coordinates": coordinates[0] if is_one else coordinates},
-        area,
-        (west, south, east, north),
-        () if inside else ("outside-japan",),
-    )
+    made = {"type": geometry["type"], "coordinates": coordinates[0] if is_one else coordinates}
+    return Outline(made, area, bounds(made), oddities(made))
+
+
+def bounds(geometry: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """West, south, east, north of an outline's geometry."""
+    parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+    outer = [position for part in parts for position in part[0]]
+    lons, lats = [p[0] for p in outer], [p[1] for p in outer]
+    return min(lons), min(lats), max(lons), max(lats)
+
+
+def oddities(geometry: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is odd about an outline's geometry and may be right."""
+    west, south, east, north = bounds(geometry)
+    inside = JAPAN[0] <= west and east <= JAPAN[2] and JAPAN[1] <= south and north <= JAPAN[3]
+    return () if inside else ("outside-japan",)
 
 
 # ------------------------------------------------------------------------------------------------------ reading

@@ -11,9 +11,13 @@ from typing import Final
 
 from api.routes import (
     alerts,
+    animals,
     audit,
     consents,
     contacts,
+    fields,
+    groups,
+    herd_events,
     leaving,
     maintenance,
     places,
@@ -36,6 +40,10 @@ PARTS: Final = (
     contacts,
     rota,
     maintenance,
+    animals,
+    groups,
+    herd_events,
+    fields,
 )
 
 

@@ -114,6 +114,11 @@ def by_key(session: Session, viewer: Viewer, site: str, key: str) -> HerdEvent |
     return session.scalar(select(HerdEvent).where(HerdEvent.site_id == site, HerdEvent.key == key))
 
 
+def says(row: HerdEvent, animal: Animal, told: Told) -> bool:
+    """Whether the event counts, and says just this."""
+    return row.deleted_ms is None and row.animal_id == animal.id and _says(row, told)
+
+
 def history(session: Session, viewer: Viewer, row: HerdEvent) -> Sequence[HerdEventBefore]:
     """What the event said before it was corrected, the newest first."""
     if not may_see(viewer, row.site_id, "herd"):
