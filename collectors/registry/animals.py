@@ -214,6 +214,22 @@ def change(
     return True
 
 
+def wear_again(session: Session, viewer: Viewer, row: Animal) -> None:
+    """Takes the newest tag of `row` (found locked) back: it wears the one before, since when it did. `Taken`.
+
+    Where the newest one only corrected what was written, nothing is to be taken back.
+    """
+    require(viewer, row.site_id, "edit animals")
+    newest = select(AnimalTag).where(AnimalTag.animal_id == row.id, AnimalTag.to_ms == row.tag_from_ms)
+    before = session.scalar(newest)
+    if before is None:
+        return
+    _check_free(session, row, {"tag": before.tag}, before.from_ms)
+    row.tag, row.tag_from_ms, row.version = before.tag, before.from_ms, row.version + 1
+    session.delete(before)
+    _flush(session)
+
+
 def remove(session: Session, viewer: Viewer, row: Animal, now_ms: int) -> None:
     """Takes an animal out that should never have been there. `InUse` when events tell of it."""
     require(viewer, row.site_id, "edit animals")

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
+from collectors.imports.cells import plain
 from collectors.ways.csv_rows import Dialect
 from collectors.ways.values import Scaling, Strict, Valued, number_in, scaling_of, unit_problem
 from makiba.located_yaml import ConfigErrors, Located, Path_, Problem, load_located
@@ -40,15 +41,20 @@ def _timezone(name: str) -> str:
     return name
 
 
-class FileEntry(Strict):
-    """How the file is written. UTF-8 may begin with a byte order mark."""
+class FileForm(Strict):
+    """How a file is written, of whatever it is. UTF-8 may begin with a byte order mark; `auto` looks at the file."""
 
-    encoding: Literal["utf-8", "cp932"] = "utf-8"
-    delimiter: Literal[",", ";", "\t", "|"] = ","
+    encoding: Literal["auto", "utf-8", "cp932"] = "utf-8"
+    delimiter: Literal["auto", ",", ";", "\t", "|"] = ","
     quote: Annotated[str, Field(min_length=1, max_length=1)] = '"'
-    heads: Annotated[int, Field(ge=0, le=100, description="Rows before the data; the last has the heads")] = 1
     decimal: Literal[".", ","] = "."
     missing: list[str] = Field(default_factory=lambda: ["", "-"], description="Texts that mean 'no value'")
+
+
+class FileEntry(FileForm):
+    """How a file of readings is written."""
+
+    heads: Annotated[int, Field(ge=0, le=100, description="Rows before the data; the last has the heads")] = 1
 
 
 class TimeEntry(Strict):
@@ -238,7 +244,7 @@ def read_row(bound: Bound, fields: Sequence[str]) -> Iterator[tuple[int, Reading
     if len(fields) < bound.width:
         yield Wrong(None, f"has {len(fields)} columns, at least {bound.width} are needed")
         return
-    moment_ms = _time_ms(bound, [_plain(fields[index]) for index in bound.time])
+    moment_ms = _time_ms(bound, [plain(fields[index]) for index in bound.time])
     if isinstance(moment_ms, str):
         yield Wrong(bound.time[0], moment_ms)
         return
@@ -276,7 +282,7 @@ def _value(bound: Bound, value: _Value, text: str, subject: str, at_ms: int) -> 
     if value.scaling is None:
         yield from _text(series, value.index, text, at_ms)
         return
-    number = _number(bound, text)
+    number = plain_number(text, bound.decimal)
     if number is None:
         yield Wrong(value.index, f"{text[:40]!r} is no number")
     elif float(number) not in value.sentinels:
@@ -302,7 +308,7 @@ def _long_value(
         return
     unit = fields[long.unit].strip() or None if long.unit is not None else None
     found = conversion(unit, known.unit)
-    number = _number(bound, text)
+    number = plain_number(text, bound.decimal)
     if found is None:
         assert long.unit is not None
         yield Wrong(long.unit, f"unit {unit!r} does not measure {name} ({known.unit or 'a bare number'})")
@@ -328,26 +334,22 @@ def _checked(series: Series, index: int, at_ms: int, value: float) -> Iterator[t
         yield Wrong(index, f"{value:g} is outside {bounds}, which {series.quantity} can be")
 
 
-def _number(bound: Bound, text: str) -> Fraction | None:
-    plain = _plain(text).replace(" ", "")
-    thousands = "." if bound.decimal == "," else ","
-    if thousands in plain:
+def plain_number(text: str, decimal: str) -> Fraction | None:
+    """The number that `text` is, with wide digits and thousands; None when it is none."""
+    narrow = plain(text).replace(" ", "")
+    thousands = "." if decimal == "," else ","
+    if thousands in narrow:
         # 1,234.5 has them; 12,5 is no number here, and must not become 125.
-        if not _GROUPED[bound.decimal].fullmatch(plain):
+        if not _GROUPED[decimal].fullmatch(narrow):
             return None
-        plain = plain.replace(thousands, "")
-    return number_in(plain.replace(",", "."))
+        narrow = narrow.replace(thousands, "")
+    return number_in(narrow.replace(",", "."))
 
 
 _GROUPED: Final = {
     ".": re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?"),
     ",": re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]*)?"),
 }
-
-
-def _plain(text: str) -> str:
-    """`text` with wide digits and signs as narrow ones, without blanks around it."""
-    return text.strip() if text.isascii() else unicodedata.normalize("NFKC", text).replace("−", "-").strip()
 
 
 def _time_ms(bound: Bound, texts: Sequence[str]) -> int | str:
