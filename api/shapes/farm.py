@@ -27,7 +27,7 @@ class ContactIn(Given):
     kind: ContactKind
     what_for: Line = Field("", max_length=200, description="When or for what they are called")
     phone: Line = Field("", max_length=40)
-    mail: Line = Field("", max_length=254, pattern=r"^$|^[^@\s]+@[^@\s]+$")
+    mail: str = Field("", max_length=254, pattern=r"^([!-?A-~]+@[!-?A-~]+)?$")
     note: Text = Field("", max_length=2_000)
 
     model_config = ConfigDict(json_schema_extra={"examples": [_CONTACT]})
