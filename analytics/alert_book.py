@@ -3,7 +3,9 @@
 Guarantees (DESIGN.md says how): one problem is one alert, however often it is judged; each step is an event in the
 same transaction as the change it tells of; an alert that got worse is nobody's until somebody acknowledges it again.
 One whose rule says `reset: by-hand` is over when its values are well, and ends when a person says so after that.
-Reading is `collectors.registry.alerts`. Every function works in the session of the caller, who commits.
+Events are numbered in the order in which they are committed, whoever writes (`_in_order`), so that a reader who
+remembers the last number has seen all before it. Reading is `collectors.registry.alerts`. Every function works in the
+session of the caller, who commits.
 """
 
 from __future__ import annotations
@@ -11,15 +13,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from analytics.decision import Decision
 from collectors.registry.schema import Alert, AlertEvent
 from collectors.registry.viewer import Person, Service, Viewer, require, spell, visible_sites
 from makiba.rule import SEVERITIES
+
+_BOOK: Final = 0x616C65727473  # 'alerts': the key of PostgreSQL's advisory lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ def write(session: Session, viewer: Service, decision: Decision, now_ms: int) ->
     An open alert of the same rule and subject is this problem, whatever its onset: the answer has its onset then.
     `IntegrityError` when another worker opened it at the same moment: roll back, decide again.
     """
+    _in_order(session)
     row = _open_row(session, decision)
     match decision.kind:
         case "open":
@@ -65,6 +70,7 @@ def acknowledge(session: Session, viewer: Person, alert_id: str, now_ms: int) ->
     """
     if not isinstance(viewer, Person):
         raise TypeError("only a person acknowledges an alert")
+    _in_order(session)
     theirs = Alert.site_id.in_(sorted(visible_sites(viewer, "alerts") or ()))
     row = session.scalar(select(Alert).where(Alert.id == alert_id, theirs).with_for_update())
     if row is None:
@@ -78,6 +84,17 @@ def acknowledge(session: Session, viewer: Person, alert_id: str, now_ms: int) ->
             row.ended_ms = max(now_ms, row.onset_ms)
             _note(session, viewer, row, "reset", now_ms, {"over_ms": row.over_ms})
     return row
+
+
+def _in_order(session: Session) -> None:
+    """From here to the end of the transaction nobody else writes into the book.
+
+    PostgreSQL gives numbers when rows are made, and shows them when they are committed: without this, a lower number
+    could appear after a higher one. It comes before any row is locked, so that nobody waits crosswise. SQLite has one
+    writer at a time anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _BOOK})
 
 
 def _open_row(session: Session, decision: Decision) -> Alert | None:

@@ -1,10 +1,8 @@
-"""Alerts as the API tells them: rows of the alert book with their texts, names and events; and what is new.
+"""Alerts as streams tell them: what is new, and what a browser that was away has not seen.
 
 The alert book is written by other processes. `watch` asks it for new events a few times a second, once for all
-open streams, and tells the hub; `missed` reads what a browser that was away has not seen.
-
-Events are told in the order of their ids. Where several writers commit at once (PostgreSQL), an id that becomes
-visible after a higher one is told with the alert's next event; the pages read the lists whenever they connect.
+open streams, and tells the hub; `missed` reads what happened after an event. Numbers of events go up in the order in
+which they were committed (`analytics.alert_book`), on PostgreSQL too, so that nothing appears behind what was told.
 """
 
 from __future__ import annotations
@@ -29,7 +27,8 @@ log = logging.getLogger(__name__)
 EVERY_S: Final = 0.3
 AFTER_FAILURE_S: Final = 5.0
 PAGE: Final = 500
-MISSED_PAGES: Final = 10
+MISSED_AT_MOST: Final = 1_000
+"""Events after which a browser that was away has its page read anew instead."""
 
 
 async def watch(centre: Centre) -> None:
@@ -57,18 +56,17 @@ def newest(centre: Centre) -> int:
         return alerts.last_event_id(session, SERVICE)
 
 
-def missed(centre: Centre, viewer: Viewer, seen: int) -> list[Step]:
+def missed(centre: Centre, viewer: Viewer, seen: int) -> list[Step] | None:
     """Each alert that `viewer` may see and that something happened to after event `seen`, once, as it is now.
 
-    A browser that missed more than some thousand events gets the first of them; its page reads the lists anyway.
+    None when that is too much to tell one by one, or when `seen` is not there yet: of a registry before its backup.
     """
     with centre.registry.read() as session:
-        events: list[AlertEvent] = []
-        for _ in range(MISSED_PAGES):
-            page = alerts.events_since(session, viewer, events[-1].id if events else seen, PAGE)
-            events += page
-            if len(page) < PAGE:
-                break
+        if seen > alerts.last_event_id(session, SERVICE):
+            return None
+        events = alerts.events_since(session, viewer, seen, MISSED_AT_MOST + 1)
+        if len(events) > MISSED_AT_MOST:
+            return None
         return [step for step in _steps(centre, session, events) if step.data]
 
 

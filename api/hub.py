@@ -4,14 +4,17 @@
 `Stream` whose viewer may see it: a reading by its class, an alert by the class `alerts`. Everything here runs on one
 event loop, so that nothing is locked.
 
+Streams that see the same of a farm are one audience of it. Whether a reading is for them is decided once per
+audience, and it is put into bytes once for all, so that a thousand open pages cost little more than one.
+
 Rights change while streams are open. `stale` names the streams whose rights have to be looked at, `allow` sets them:
 what waits in a stream and may not be told any more is dropped in the same step. `checked_s` is when the rights were
 last known to be right; who is shown something by consent is sent nothing while that is too long ago.
 
 A stream's memory is bounded: of readings it keeps one per series, the newest that it has not sent yet; of alert
-steps at most `MAX_STEPS`. One that cannot keep up, or sends nothing for too long, is closed; the phone connects
-again, names the last step it saw, and reads the rest from the registry. Readings are a hint of what the store
-holds, so that a page that was away reads the store.
+steps at most `MAX_STEPS`, and drops none: one that cannot keep up, or sends nothing for too long, is closed. Its
+phone connects again, names the last step it saw, and is told the rest from the registry, or to read anew. Readings are a
+hint of what the store holds, so that a page that was away reads the store.
 """
 
 from __future__ import annotations
@@ -20,16 +23,21 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, get_args
 
+from api.ears import Ear
 from api.shapes import ReadingNews
-from collectors.registry.sight import Sight
+from collectors.registry.sight import FarmSight, Sight
 from makiba.reading import Reading, Series
 
 MAX_SERIES: Final = 20_000
 MAX_STEPS: Final = 500
 MAX_STREAMS_PER_PERSON: Final = 16
 """A person's oldest stream is closed when they open one more than this."""
+
+
+Kind = Literal["readings", "alerts", "centre"]
+KINDS: Final[frozenset[Kind]] = frozenset(get_args(Kind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +82,15 @@ class Stream:
     `sight` is right as long as the registry's number is `version` and it is before `until_ms`.
     """
 
-    def __init__(self, session_hash: str, person: int, sight: Sight, version: int, until_ms: int) -> None:
-        self.session_hash = session_hash
+    def __init__(
+        self, ear: Ear, person: int, sight: Sight, version: int, until_ms: int, kinds: frozenset[Kind] = KINDS
+    ) -> None:
+        self.ear = ear
         self.person = person
         self.sight = sight
         self.version = version
         self.until_ms = until_ms
+        self.kinds = kinds
         self._readings: dict[Series, tuple[int, bytes]] = {}
         self._steps: deque[Step] = deque()
         self._broker: bool | None = None
@@ -102,6 +113,8 @@ class Stream:
         self._wake.set()
 
     def add_reading(self, series: Series, time_ms: int, data: bytes) -> None:
+        if "readings" not in self.kinds:
+            return
         waiting = self._readings.get(series)
         if waiting is None and len(self._readings) >= MAX_SERIES:
             self.close("too slow: too many readings wait")
@@ -110,6 +123,8 @@ class Stream:
             self._wake.set()
 
     def add_step(self, step: Step) -> None:
+        if "alerts" not in self.kinds:
+            return
         if len(self._steps) >= MAX_STEPS:
             self.close("too slow: too many steps of alerts wait")
         else:
@@ -117,6 +132,8 @@ class Stream:
             self._wake.set()
 
     def add_broker(self, there: bool) -> None:
+        if "centre" not in self.kinds:
+            return
         self._broker = there
         self._wake.set()
 
@@ -144,7 +161,9 @@ class Hub:
     """All open streams."""
 
     def __init__(self) -> None:
-        self._streams: list[Stream] = []
+        self._streams: dict[Stream, None] = {}
+        self._audiences: dict[str, dict[FarmSight, dict[Stream, None]]] = {}
+        """By farm, and by what they see of it, the streams that see something of it."""
         self._closed = False
         self.broker: bool | None = None
         self.checked_s = float("-inf")
@@ -155,13 +174,22 @@ class Hub:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def open(self, session_hash: str, person: int, sight: Sight, version: int = 0, until_ms: int = 1 << 62) -> Stream:
+    def open(
+        self,
+        ear: Ear,
+        person: int,
+        sight: Sight,
+        version: int = 0,
+        until_ms: int = 1 << 62,
+        kinds: frozenset[Kind] = KINDS,
+    ) -> Stream:
         """A new stream that gets all news from now on, and first the broker's state if that is bad."""
-        stream = Stream(session_hash, person, sight, version, until_ms)
+        stream = Stream(ear, person, sight, version, until_ms, kinds)
         own = [s for s in self._streams if s.person == person and s.closed_because is None]
         for oldest in own[: max(0, len(own) + 1 - MAX_STREAMS_PER_PERSON)]:
             oldest.close("the same person opened many more")
-        self._streams.append(stream)
+        self._streams[stream] = None
+        stream.sight = self._join(stream, sight)
         if self.broker is False:
             stream.add_broker(False)
         if self._closed:
@@ -171,26 +199,52 @@ class Hub:
     def forget(self, stream: Stream) -> None:
         """`stream` is gone."""
         if stream in self._streams:
-            self._streams.remove(stream)
+            del self._streams[stream]
+            self._leave(stream)
+
+    def _join(self, stream: Stream, sight: Sight) -> Sight:
+        """Makes `stream` one of the audience of each farm of `sight`; the same sight, sharing what others see too."""
+        shared: dict[str, FarmSight] = {}
+        for site in (*sight.homes, *sight.parts):
+            groups = self._audiences.setdefault(site, {})
+            part = sight.of(site)
+            group = groups.setdefault(part, {})
+            if group:
+                part = next(iter(group)).sight.of(site)
+            group[stream] = None
+            if site in sight.parts:
+                shared[site] = part
+        return Sight(sight.homes, shared)
+
+    def _leave(self, stream: Stream) -> None:
+        for site in (*stream.sight.homes, *stream.sight.parts):
+            groups = self._audiences[site]
+            part = stream.sight.of(site)
+            del groups[part][stream]
+            if not groups[part]:
+                del groups[part]
+            if not groups:
+                del self._audiences[site]
 
     def readings(self, readings: Iterable[Reading]) -> None:
         """Gives `readings`, committed just now, to who may see them."""
-        if not self._streams:
-            return
         for reading in readings:
             data: bytes | None = None
-            for stream in self._streams:
-                if stream.sight.may_read(reading.series, reading.time_ms):
+            series = reading.series
+            for sight, streams in self._audiences.get(series.site, {}).items():
+                if sight.may_read(series.subject, series.quantity, reading.time_ms):
                     data = data or _reading_json(reading)
-                    stream.add_reading(reading.series, reading.time_ms, data)
+                    for stream in streams:
+                        stream.add_reading(series, reading.time_ms, data)
 
     def steps(self, steps: Iterable[Step]) -> None:
         """Gives `steps`, in the order of the alert book, to who may see them."""
         for step in steps:
             self.last_step = max(self.last_step, step.number)
-            for stream in self._streams:
-                if step.data and stream.sight.may_be_told_alerts(step.site):
-                    stream.add_step(step)
+            for sight, streams in self._audiences.get(step.site, {}).items():
+                if step.data and "alerts" in sight.classes:
+                    for stream in streams:
+                        stream.add_step(step)
 
     def set_broker(self, there: bool) -> None:
         """Tells every stream when the broker went or came back."""
@@ -199,20 +253,21 @@ class Hub:
             for stream in self._streams:
                 stream.add_broker(there)
 
-    def stale(self, version: int, now_ms: int) -> frozenset[str]:
-        """The sessions of the streams whose rights are not those of `version`, or end by themselves before now."""
-        return frozenset(s.session_hash for s in self._streams if s.version != version or s.until_ms <= now_ms)
+    def stale(self, version: int, now_ms: int) -> frozenset[Ear]:
+        """The ears of the streams whose rights are not those of `version`, or end by themselves before now."""
+        return frozenset(s.ear for s in self._streams if s.version != version or s.until_ms <= now_ms)
 
-    def allow(self, allowed: Mapping[str, Rights], *, of: frozenset[str]) -> None:
-        """What each of the sessions `of` may be told from now on; streams of those not in `allowed` end."""
+    def allow(self, allowed: Mapping[Ear, Rights], *, of: frozenset[Ear]) -> None:
+        """What each of the ears `of` may be told from now on; streams of those not in `allowed` end."""
         for stream in self._streams:
-            if stream.session_hash not in of:
+            if stream.ear not in of:
                 continue
-            rights = allowed.get(stream.session_hash)
+            rights = allowed.get(stream.ear)
             if rights is None:
                 stream.close("the session ended")
             elif stream.version <= rights.version:  # not an older answer than it has
-                stream.allow(rights.sight, rights.version, rights.until_ms)
+                self._leave(stream)
+                stream.allow(self._join(stream, rights.sight), rights.version, rights.until_ms)
 
     def close(self) -> None:
         """Ends every stream, and those opened from now on: the service is stopping."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from collectors.registry import Registry, audit, people, rights_version
-from collectors.registry.viewer import Person, Service, is_insider, may_see
+from collectors.registry.viewer import Person, Service, belongs_to, limited, may_see
 from makiba.data_class import DataClass
 
 MOST_AT_ONCE: Final = 256
@@ -74,9 +74,9 @@ class Reads:
                 rights_version.hold(session)
                 now_ms = max(one.now_ms for one in batch)
                 persons = people.viewers_of(session, _SERVICE, {one.viewer.id for one in batch}, now_ms)
-                told = [(one, persons.get(one.viewer.id)) for one in batch]
+                told = [(one, _now(one, persons.get(one.viewer.id))) for one in batch]
                 for one, person in told:
-                    one.gone = frozenset(s for s, classes in one.wanted.items() if not _may(one, person, s, classes))
+                    one.gone = frozenset(s for s, classes in one.wanted.items() if not _may(person, s, classes))
                 audit.note_reads(
                     session,
                     [
@@ -84,7 +84,7 @@ class Reads:
                         for one, person in told
                         if person is not None
                         for site, classes in one.wanted.items()
-                        if site not in one.gone and not is_insider(person, site)
+                        if site not in one.gone and not belongs_to(person, site)
                     ],
                 )
         except BaseException as error:
@@ -95,6 +95,10 @@ class Reads:
                 one.done.set()
 
 
-def _may(one: _Waiting, person: Person | None, site: str, classes: frozenset[DataClass]) -> bool:
-    """Whether both who asked and the same person as they are now may see it: a token may be less than its person."""
-    return person is not None and all(may_see(person, site, c) and may_see(one.viewer, site, c) for c in classes)
+def _now(one: _Waiting, person: Person | None) -> Person | None:
+    """Who asked, with the rights of this moment and the limits of the program that asked for them."""
+    return limited(person, one.viewer.limit) if person else None
+
+
+def _may(person: Person | None, site: str, classes: frozenset[DataClass]) -> bool:
+    return person is not None and all(may_see(person, site, c) for c in classes)

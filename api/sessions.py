@@ -22,10 +22,11 @@ from typing import Annotated, Final
 from fastapi import Depends, HTTPException, Request, Response
 
 from api.centre import PREFIX, Centre, CentreNow
+from api.ears import Ear
 from api.problems import not_found
 from collectors.registry import people, rights_version
 from collectors.registry.sight import Sight, sights_of
-from collectors.registry.viewer import Person, Service, is_insider
+from collectors.registry.viewer import Person, Service, belongs_to
 from makiba.data_class import DataClass
 
 COOKIE: Final = "makiba_session"
@@ -196,7 +197,7 @@ class Account:
         outside = {
             site: told
             for site, classes in wanted.items()
-            if (told := frozenset(classes)) and not is_insider(self.viewer, site)
+            if (told := frozenset(classes)) and not belongs_to(self.viewer, site)
         }
         if not outside:
             return frozenset()
@@ -216,7 +217,10 @@ Accounting = Annotated[Account, Depends(account)]
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a session may be told: right as long as the registry's number is `version` and it is before `until_ms`."""
+    """What an ear may be told: right as long as the registry's number is `version` and it is before `until_ms`.
+
+    `person` is narrowed to what it listens to.
+    """
 
     person: Person
     sight: Sight
@@ -224,16 +228,18 @@ class Rights:
     until_ms: int
 
 
-def rights_of(centre: Centre, hashes: Iterable[str]) -> tuple[int, Mapping[str, Rights]]:
-    """The registry's number, and what each of these sessions may be told; those that ended are not in it."""
+def rights_of(centre: Centre, ears: Iterable[Ear]) -> tuple[int, Mapping[Ear, Rights]]:
+    """The registry's number, and what each ear may be told; those whose session ended are not in it."""
     now_ms = centre.clock()
+    wanted = list(ears)
     with centre.registry.read() as session:
         version = rights_version.current(session)
-        signed = people.signed_in(session, SERVICE, hashes, now_ms)
-        sights = sights_of(session, SERVICE, [s.person for s in signed.values()])
+        signed = people.signed_in(session, SERVICE, {ear.session_hash for ear in wanted}, now_ms)
+        persons = {ear: ear.narrowed(signed[ear.session_hash].person) for ear in wanted if ear.session_hash in signed}
+        sights = sights_of(session, SERVICE, persons.values())
     return version, {
-        token: Rights(one.person, sight, version, one.until_ms)
-        for (token, one), sight in zip(signed.items(), sights, strict=True)
+        ear: Rights(person, sight, version, signed[ear.session_hash].until_ms)
+        for (ear, person), sight in zip(persons.items(), sights, strict=True)
     }
 
 

@@ -332,8 +332,15 @@ class ReadingNews(Shape):
     value: float | str
 
 
+class HelloNews(Shape):
+    """`event: hello`: the centre's clock. `resumed`: all steps of alerts since `Last-Event-ID` follow; else read anew."""
+
+    time_ms: int
+    resumed: bool
+
+
 class TimeNews(Shape):
-    """`event: hello` and `event: ping`: the centre's clock."""
+    """`event: ping`: the centre's clock."""
 
     time_ms: int
 

@@ -18,8 +18,9 @@ from alembic.config import Config
 from sqlalchemy import create_engine, select, text
 from starlette.exceptions import HTTPException
 
-from api.hub import Hub
-from api.routes.stream import FRESH_S, Accounts, _may_go_on
+from api.ears import Ear
+from api.hub import KINDS, Hub
+from api.routes.stream import FRESH_S, Accounts, Listener
 from api.sessions import Account, digest, rights_of
 from collectors.registry import Registry, audit, consent, open_registry, people, rights_version, sites
 from collectors.registry.schema import AuditRow, Consent, RoleRow
@@ -248,14 +249,14 @@ def test_a_stream_opened_with_older_rights_is_looked_at_again(tmp_path: Path) ->
     guest = centre.person("coop", password=None, shikaoi_001="coop")
     given = centre.consent(SITE, "tank", role="coop")
     token = digest(centre.cookie(guest))
-    before, rights = rights_of(centre, [token, "nobody"])  # type: ignore[arg-type]
-    assert set(rights) == {token}
-    assert rights[token].sight.of(SITE).classes == {"tank"}
+    before, rights = rights_of(centre, [Ear(token), Ear("nobody")])  # type: ignore[arg-type]
+    assert set(rights) == {Ear(token)}
+    assert rights[Ear(token)].sight.of(SITE).classes == {"tank"}
     with centre.registry.write() as session:
         consent.withdraw(session, CONSOLE, SITE, given, centre.clock())
-    after, rights = rights_of(centre, [token])  # type: ignore[arg-type]
+    after, rights = rights_of(centre, [Ear(token)])  # type: ignore[arg-type]
     assert after > before
-    assert rights[token].sight.of(SITE).classes == frozenset()
+    assert rights[Ear(token)].sight.of(SITE).classes == frozenset()
 
 
 def test_what_is_seen_by_consent_waits_while_nobody_can_say_that_it_holds(tmp_path: Path) -> None:
@@ -263,14 +264,16 @@ def test_what_is_seen_by_consent_waits_while_nobody_can_say_that_it_holds(tmp_pa
     guest = centre.person("coop", password=None, shikaoi_001="coop")
     centre.consent(SITE, "tank", role="coop")
     token = digest(centre.cookie(guest))
-    _, found = rights_of(centre, [token])  # type: ignore[arg-type]
-    rights, hub = found[token], Hub()
+    _, found = rights_of(centre, [Ear(token)])  # type: ignore[arg-type]
+    rights, hub = found[Ear(token)], Hub()
 
     async def may_go_on(sight: Sight, checked_ago_s: float) -> bool:
         account = Account(centre, rights.person, "/stream")  # type: ignore[arg-type]
-        stream = hub.open(token, guest, sight, rights.version)
+        stream = hub.open(Ear(token), guest, sight, rights.version)
+        running: Any = SimpleNamespace(hub=hub)
+        listener = Listener(running, stream.ear, rights, Accounts(account), KINDS)
         hub.checked_s = time.monotonic() - checked_ago_s
-        waiting = asyncio.create_task(_may_go_on(SimpleNamespace(hub=hub), stream, Accounts(account)))  # type: ignore[arg-type]
+        waiting = asyncio.create_task(listener._may_go_on(stream))
         done, _ = await asyncio.wait({waiting}, timeout=0.4)
         waiting.cancel()
         return bool(done) and waiting.result()

@@ -41,9 +41,13 @@ class Alert(Base):
 
 
 class AlertEvent(Base):
-    """A step in the life of an alert: who, when, why. Never changed, never removed but with its farm."""
+    """A step in the life of an alert: who, when, why. Never changed, never removed but with its farm.
+
+    Numbers go up in the order of commits and are never given twice: streams go on behind one.
+    """
 
     __tablename__ = "alert_event"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
     alert_id: Mapped[str] = mapped_column(ForeignKey("alert.id", ondelete="CASCADE"), index=True)
     site_id: Mapped[str] = mapped_column(String(64), index=True)

@@ -1,4 +1,4 @@
-"""Receipts of farms that left; comparisons across farms."""
+"""Receipts of farms that left; comparisons across farms; numbers of alert events."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ def upgrade() -> None:
         "uq_departure_open", "departure", ["site_id"], unique=True, sqlite_where=is_open, postgresql_where=is_open
     )
     _comparisons()
+    if op.get_context().dialect.name == "sqlite":
+        # A number of the alert book is never given twice, though the farm that had it has left.
+        with op.batch_alter_table("alert_event", recreate="always", table_kwargs={"sqlite_autoincrement": True}):
+            pass
 
 
 def _comparisons() -> None:
