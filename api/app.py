@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Final
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
@@ -21,7 +22,7 @@ from api import alert_news, problems, rights_watch
 from api.centre import PREFIX, Centre, Clock, now_ms, opened
 from api.feed import CommittedFeed
 from api.metrics import Counting, Figures
-from api.pages import Guard, Pages
+from api.pages import Guard, Pages, large_bodies
 from api.routes import PARTS, what_is_done
 from api.sessions import SERVICE
 from collectors.out.leave import finish_all
@@ -79,7 +80,14 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
         redoc_url=None,
     )
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_ABOVE_BYTES, compresslevel=6)
-    app.add_middleware(Guard, https=settings.address.startswith("https://"))
+    large = large_bodies(PREFIX, (route for part in PARTS for route in part.router.routes))
+    app.add_middleware(
+        Guard,
+        https=settings.address.startswith("https://"),
+        host=(urlsplit(settings.public_url).hostname or "") if settings.public_url else "",
+        proxies=settings.trusted_proxies,
+        large=large,
+    )
     app.add_middleware(Counting, figures=figures, prefix=PREFIX)  # outermost: it sees what the others refuse
     problems.explain_errors(app)
     routes = APIRouter(prefix=PREFIX, responses={"default": {"model": problems.Problem, "description": "A problem"}})

@@ -31,6 +31,7 @@ RETRY_AFTER_S = 5
 """When a client may ask again after the store or the registry did not answer."""
 
 
+NOTHING_HERE: Final = "There is nothing here."
 MAX_ERRORS: Final = 20
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -134,7 +135,7 @@ def problem(
 
 def not_found() -> HTTPException:
     """What is not there, or not there for this viewer: the two cannot be told apart."""
-    return HTTPException(404, "There is nothing here.")
+    return HTTPException(404, NOTHING_HERE)
 
 
 def explain_errors(app: FastAPI) -> None:
@@ -165,7 +166,7 @@ async def _http(request: Request, error: Exception) -> Response:
         return problem(error.status_code, error.detail, error.headers, slug=error.slug, errors=error.errors)
     headers = dict(error.headers or {})
     if error.status_code == 404 and error.detail == HTTPStatus(404).phrase:
-        return problem(404, not_found().detail, headers)
+        return problem(404, NOTHING_HERE, headers)
     if error.status_code == 405:
         headers["Allow"] = ", ".join(_methods(request))
         return problem(405, f"Only {headers['Allow']} is served here.", headers)

@@ -64,6 +64,7 @@ def serve(app: FastAPI, sock: socket.socket) -> None:
         log_config=None,
         access_log=False,  # addresses name farms and alerts
         server_header=False,
+        proxy_headers=False,  # `api.pages.Guard` believes whom the settings name
         timeout_graceful_shutdown=STOP_WITHIN_S,
         timeout_keep_alive=30,
         backlog=BACKLOG,

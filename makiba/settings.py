@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from makiba.located_yaml import ConfigErrors, Located, Problem, load_located
 from makiba.mqtt import MqttOptions, TlsOptions
@@ -23,6 +24,13 @@ _DAYS = "^([1-9][0-9]{0,5}d)?$"
 _AsPath = Annotated[Path, BeforeValidator(lambda v: Path(v).expanduser() if isinstance(v, str) else v)]
 _AsInt = Annotated[int, BeforeValidator(lambda v: int(v) if isinstance(v, str) and v.isdigit() else v)]
 _AsSecret = Annotated[SecretStr, BeforeValidator(lambda v: SecretStr(v) if isinstance(v, str) else v)]
+
+
+def _networks(spelled: str) -> str:
+    for part in spelled.split(","):
+        if part.strip():
+            ip_network(part.strip())
+    return spelled
 
 
 class Settings(BaseModel):
@@ -66,7 +74,7 @@ class Settings(BaseModel):
     api_rate_address: _AsInt = Field(
         default=600, ge=0, description="Requests a minute of one address that is not signed in; 0: any number"
     )
-    trusted_proxies: str = Field(
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
         default="", description="Networks whose X-Forwarded-For is believed, such as 127.0.0.1/32,10.0.0.0/8"
     )
     metrics_port: _AsInt = Field(
