@@ -98,6 +98,13 @@ def list_invitations(
     return session.scalars(newest.limit(limit)).all()
 
 
+def get_invitation(session: Session, viewer: Viewer, site: str, invitation_id: str) -> SiteInvitation | None:
+    """One of `site`; None when it has none of this id."""
+    require(viewer, site, "invite")
+    found = select(SiteInvitation).where(SiteInvitation.id == invitation_id, SiteInvitation.site_id == site)
+    return session.scalar(found)
+
+
 def revoke(session: Session, viewer: Viewer, site: str, invitation_id: str, now_ms: int) -> SiteInvitation | None:
     """The code holds no more. One that was accepted stays as it was; None when the farm has none of this id."""
     require(viewer, site, "invite")

@@ -7,6 +7,7 @@ moment nobody is signed in yet.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast, get_args
@@ -32,6 +33,7 @@ from collectors.registry.viewer import (
 
 ROLES: tuple[Role, ...] = get_args(Role)
 _PER_QUERY: Final = 400
+_NO_LOGIN: Final = "~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,16 @@ def create_person(
 def fold_login(login: str) -> str:
     """A login as it is kept: case and surrounding blanks do not matter."""
     return login.strip().casefold()
+
+
+def no_login() -> str:
+    """What stands for the login of somebody who has none: nobody can type it by chance."""
+    return f"{_NO_LOGIN}{secrets.token_hex(16)}"
+
+
+def shown_login(row: PersonRow) -> str | None:
+    """The login, for who may see it; None of somebody who has none."""
+    return None if row.login.startswith(_NO_LOGIN) else row.login
 
 
 def person_by_login(session: Session, viewer: Service, login: str) -> PersonRow | None:
@@ -235,6 +247,18 @@ def revoke_role(session: Session, viewer: Viewer, person_id: int, site: str, now
     session.execute(delete(RoleRow).where(RoleRow.person_id == person_id, RoleRow.site_id == site))
     person = public_id(session, Service("api"), person_id)
     audit.note_change(session, viewer, site, "role.revoked", now_ms, person=person)
+
+
+def roles_of(session: Session, viewer: Service, person_ids: Iterable[int]) -> Mapping[int, Mapping[str, str]]:
+    """What each of these people is, by farm."""
+    require_service(viewer)
+    found: dict[int, dict[str, str]] = {}
+    numbers = sorted(set(person_ids))
+    for start in range(0, len(numbers), _PER_QUERY):
+        query = select(RoleRow).where(RoleRow.person_id.in_(numbers[start : start + _PER_QUERY]))
+        for row in session.scalars(query):
+            found.setdefault(row.person_id, {})[row.site_id] = row.role
+    return found
 
 
 def list_roles(
@@ -389,6 +413,12 @@ def touch(session: Session, viewer: Service, token_hash: str, now_ms: int, expir
     require_service(viewer)
     values = {"seen_ms": now_ms} if expires_ms is None else {"seen_ms": now_ms, "expires_ms": expires_ms}
     session.execute(update(WebSession).where(WebSession.token_hash == token_hash).values(values))
+
+
+def delete_sessions(session: Session, viewer: Service, person_id: int) -> None:
+    """The person is signed out everywhere."""
+    require_service(viewer)
+    session.execute(delete(WebSession).where(WebSession.person_id == person_id))
 
 
 def delete_session(session: Session, viewer: Service, token_hash: str) -> None:

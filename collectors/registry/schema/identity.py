@@ -42,7 +42,7 @@ class SiteInvitation(Base):
 
 
 class RecoveryRequest(Base):
-    """Somebody who calls themselves so (the SHA-256 of a login, anybody's or nobody's) says that they cannot get in."""
+    """Somebody who calls themselves so (a SHA-256 of the login, be it nobody's) says that they cannot get in."""
 
     __tablename__ = "recovery_request"
     login_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
