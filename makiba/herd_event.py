@@ -45,7 +45,7 @@ class Calf(_Told):
     animal: Word = ""
     sex: Sex = "unknown"
     alive: bool = True
-    weight_kg: float | None = Field(None, gt=0, le=200, allow_inf_nan=False)
+    weight_kg: Annotated[float, Field(gt=0, le=200, allow_inf_nan=False)] | None = None
 
 
 class Calving(_Told):
@@ -80,7 +80,7 @@ class PregnancyCheck(_Told):
     kind: Literal["pregnancy-check"] = "pregnancy-check"
     result: Literal["pregnant", "empty", "unsure"]
     method: Literal["unknown", "palpation", "ultrasound", "milk", "blood", "other"] = "unknown"
-    days: int | None = Field(None, ge=1, le=300)
+    days: Annotated[int, Field(ge=1, le=300)] | None = None
 
 
 class Heat(_Told):
