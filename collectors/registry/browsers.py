@@ -20,7 +20,12 @@ NoticeKind = Literal[
     "codes-on", "codes-off", "recovery-code-used", "recovery-codes-made", "browsers-signed-out",
 ]  # fmt: skip
 
+IDLE_MS: Final = 30 * 86_400_000
+LONGEST_MS: Final = 180 * 86_400_000
+"""A session ends when it was not used for so long, and when it is so old."""
+
 NOTICES_KEPT: Final = 50
+MAX_SESSIONS: Final = 500
 
 
 def create_session(
@@ -43,24 +48,33 @@ def create_session(
     row = WebSession(
         token_hash=token_hash, id=secrets.token_urlsafe(16), person_id=person_id, way=way, created_ms=now_ms,
         expires_ms=expires_ms, seen_ms=now_ms, proved_ms=None if way == "invitation" else now_ms,
-        device=device[:200],
+        device=_printable(device),
     )  # fmt: skip
     session.add(row)
     session.flush()
     return row
 
 
-def renew_session(session: Session, viewer: Service, token_hash: str, new_hash: str, proved_ms: int) -> bool:
-    """The session has another cookie from now on, and its person proved who they are; False: it is gone."""
+def end_of(row: WebSession, now_ms: int) -> int:
+    """When the session ends that is used now."""
+    return min(now_ms + IDLE_MS, row.created_ms + LONGEST_MS)
+
+
+def renew_session(
+    session: Session, viewer: Service, token_hash: str, new_hash: str, proved_ms: int | None = None
+) -> bool:
+    """The session has another cookie from now on, and its person proved then who they are; False: it is gone."""
     require_service(viewer)
-    renewed = update(WebSession).where(WebSession.token_hash == token_hash)
-    return counted(session, renewed.values(token_hash=new_hash, proved_ms=proved_ms)) == 1
+    values: dict[str, str | int] = {"token_hash": new_hash}
+    if proved_ms is not None:
+        values["proved_ms"] = proved_ms
+    return counted(session, update(WebSession).where(WebSession.token_hash == token_hash).values(values)) == 1
 
 
 def list_sessions(session: Session, viewer: Person, now_ms: int) -> Sequence[WebSession]:
     """The browsers that `viewer` is signed in with, the newest first."""
     query = select(WebSession).where(WebSession.person_id == viewer.id, WebSession.expires_ms > now_ms)
-    return session.scalars(query.order_by(WebSession.created_ms.desc(), WebSession.id)).all()
+    return session.scalars(query.order_by(WebSession.created_ms.desc(), WebSession.id).limit(MAX_SESSIONS)).all()
 
 
 def end_session(session: Session, viewer: Person, session_id: str) -> bool:
@@ -95,7 +109,7 @@ def notify(
     session.add(
         SignInNotice(
             id=secrets.token_urlsafe(16), person_id=person_id, kind=kind, at_ms=now_ms, way=way,
-            device=device[:200], session_id=session_id,
+            device=_printable(device), session_id=session_id,
         )
     )  # fmt: skip
     session.flush()
@@ -120,3 +134,7 @@ def notices_seen(session: Session, viewer: Person, until_ms: int, now_ms: int) -
         SignInNotice.person_id == viewer.id, SignInNotice.at_ms <= until_ms, SignInNotice.seen_ms.is_(None)
     )
     session.execute(seen.values(seen_ms=now_ms))
+
+
+def _printable(device: str) -> str:
+    return "".join(c for c in device if c.isprintable())[:200]
