@@ -30,7 +30,7 @@ SUMMARIES = {
     "source": "Systems that send for a farm over HTTP, and their tokens",
     "lorawan": "LoRaWAN devices behind ChirpStack",
     "weather": "The weather service's forecasts, warnings and observations",
-    "import": "CSV files into the store: milk recording, scales, weather history",
+    "import": "CSV files: animals, events, fields; readings such as milk recording and scales",
     "export": "Readings, or windows of them, into a file: CSV, Parquet, SenML",
     "tail": "What comes in just now, line by line",
     "user": "People who may sign in",

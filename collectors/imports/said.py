@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 QUOTED: Final = 40
+EXPLAINED: Final = 300
 Weight = Literal["refusal", "warning"]
 
 
@@ -41,8 +42,12 @@ class Said:
 
 def said(code: str, at: str = "", **about: str | int) -> Said:
     """`code` about the field `at`; texts are cut to what a line can hold."""
-    cut = {k: v if isinstance(v, int) else v if len(v) <= QUOTED else v[:QUOTED] + "…" for k, v in about.items()}
-    return Said(code, cut, at)
+    return Said(code, {name: _cut(name, value) for name, value in about.items()}, at)
+
+
+def _cut(name: str, value: str | int) -> str | int:
+    most = QUOTED if name == "text" else EXPLAINED
+    return value if isinstance(value, int) or len(value) <= most else value[:most] + "…"
 
 
 def words_of(kept: Mapping[str, Any]) -> dict[str, str]:
@@ -138,6 +143,32 @@ WORDS: Final[Mapping[str, tuple[Weight, str, str]]] = {
     "looks-eaten": (
         "warning", "{text} is shorter than the others; were zeros taken away?",
         "{text} は ほかより 短いです。先頭の 0 が 消えていませんか",
+    ),
+    # a row of readings
+    "no-subject": (
+        "refusal", "'{text}' is none of the subjects of the mapping", "「{text}」は マッピングに ありません",
+    ),
+    "whose": ("refusal", "says whose it is nowhere", "どれの 値か 書いてありません"),
+    "not-a-subject": ("refusal", "'{text}' cannot be a subject's name", "「{text}」は 名前に 使えません"),
+    "no-quantity": (
+        "refusal", "quantity '{text}' is not in the catalogue{near}", "項目「{text}」は ありません",
+    ),
+    "no-unit": (
+        "refusal", "unit '{text}' does not measure {name} ({known})",
+        "単位「{text}」は {name}({known}) に 使えません",
+    ),
+    "not-plausible": (
+        "refusal", "{text} is outside {bounds}, which {name} can be",
+        "{text} は {name} の 範囲 {bounds} に ありません",
+    ),
+    "not-stored": ("refusal", "{why}", "保存できません: {why}"),
+    "no-time": ("refusal", "'{text}' is no time {form}", "「{text}」は 日時として 読めません"),
+    "clock-forward": (
+        "refusal", "'{text}' does not exist in {zone}: the clock was put forward",
+        "「{text}」は {zone} に ない 時刻です",
+    ),
+    "not-in-time": (
+        "refusal", "'{text}' is before 1978 or after 9999", "「{text}」は 1978年より前か 9999年より後です",
     ),
     # between plan and apply, and back
     "changed": (

@@ -64,8 +64,12 @@ class Counts:
         self.rows: Counter[str] = Counter()
         self.beside: Counter[str] = Counter()
         self.warnings = 0
+        self._digest = hashlib.sha256()
 
     def add(self, one: Planned) -> None:
+        """Counts a row."""
+        does = (one.number, one.action, one.thing, one.target, one.mark, one.of_row, one.after)
+        self._digest.update(repr(does).encode())
         if one.thing != self._main:
             self.beside[one.thing] += 1
             return
@@ -76,6 +80,11 @@ class Counts:
         """As it is kept and shown."""
         counted = {action: self.rows[action] for action in COUNTED}
         return {**counted, "warnings": self.warnings, "beside": dict(self.beside)}
+
+    @property
+    def digest(self) -> str:
+        """Stands for all that the rows would do: the same plan, the same digest."""
+        return self._digest.hexdigest()
 
 
 def sha256_of(file: Path) -> str:
@@ -99,9 +108,12 @@ def about_file(sheet: Sheet) -> list[dict[str, Any]]:
 
 def plan_file(
     registry: Registry, viewer: Viewer, site: str, file: Path, *, kind: Kind, name: str, mapping: LoadedMapping,
-    clock: Clock, progress: Progress | None = None,
+    clock: Clock, progress: Progress | None = None, seen: str | None = None,
 ) -> ImportFile:  # fmt: skip
-    """The file as a plan that is kept; `ConfigErrors` when its columns cannot be found or it has too many rows."""
+    """The file as a plan that is kept; `ConfigErrors` when its columns cannot be found or it has too many rows.
+
+    `seen`: the digest of what somebody was shown; `PlanStale` when it has become another plan.
+    """
     sheet = open_sheet(file, mapping, name)
     size = file.stat().st_size
     with registry.write() as session:
@@ -126,6 +138,9 @@ def plan_file(
                 imports.add_rows(session, viewer, row, [_row(one) for one in chunk])
             if progress is not None:
                 progress(total, 0)
+    if seen is not None and counts.digest != seen:
+        forget(registry, viewer, site, row.id)
+        raise PlanStale([])
     with registry.write() as session:
         found = _locked(session, viewer, site, row.id)
         imports.set_planned(
@@ -137,6 +152,11 @@ def plan_file(
             total=total,
         )
         return found
+
+
+def is_anything_to_do(row: ImportFile) -> bool:
+    """Whether applying the plan would change anything."""
+    return bool(row.counts["create"] or row.counts["update"] or row.counts["beside"])
 
 
 def forget(registry: Registry, viewer: Viewer, site: str, import_id: str) -> None:

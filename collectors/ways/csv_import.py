@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from collectors.imports.said import Said, said
 from collectors.ingest import Pack
 from collectors.judge import why_not
-from collectors.ways.csv_mapping import Bound, Mapping_, Wrong, bind, read_row
+from collectors.ways.csv_mapping import Bound, Mapping_, Odd, Wrong, bind, read_row
 from collectors.ways.csv_rows import Row, Rows
 from collectors.ways.port import PACK_READINGS, Door, now_ms, packs_of, take_patiently
 from makiba.located_yaml import ConfigErrors, Problem
@@ -29,18 +30,29 @@ from makiba.reading import Reading
 COMMIT_READINGS: Final = 10 * PACK_READINGS
 GIVE_UP_AFTER_S: Final = 60.0
 PREVIEW: Final = 10
+CALF_KG: Final = 70.0
+"""A cow's milk of a day weighs less, a cow that is weighed more: a column of such weights may be milk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A value, or a row, that was not taken: where it stands in the file, and why."""
+    """A value, or a row, that was not taken, or was guessed (`is_taken`): where it stands in the file, and why."""
 
     line: int
     column: int
-    reason: str
+    why: Said
+
+    @property
+    def reason(self) -> str:
+        """Why, in English."""
+        return str(self.why)
 
     def spell(self, file: str) -> str:
         return f"{file}:{self.line}:{self.column}: {self.reason}"
+
+    @property
+    def is_taken(self) -> bool:
+        return not self.why.is_refusal
 
 
 @dataclass(slots=True)
@@ -52,6 +64,9 @@ class Tally:
     readings: int = 0
     stored: int = 0
     refused: int = 0
+    guessed: int = 0
+    small_weights: int = 0
+    weights: int = 0
     preview: list[Reading] = field(default_factory=list)
     by_series: Counter[str] = field(default_factory=Counter)
 
@@ -96,15 +111,23 @@ class CsvImport:
                 raise Interrupted
             self.tally.rows += 1
             before = self.tally.refused
-            for found in [Wrong(None, row.problem)] if row.problem else read_row(bound, row.fields):
+            broken = [Wrong(None, said("broken-row", why=row.problem))]
+            for found in broken if row.problem else read_row(bound, row.fields):
                 if isinstance(found, Wrong):
-                    self._refuse(row, found.index, found.reason)
+                    self._refuse(row, found.index, found.why)
+                    continue
+                if isinstance(found, Odd):
+                    self.tally.guessed += 1
+                    self.tell(Refused(row.line, row.column_of(found.index, self.mapping.dialect), found.why))
                     continue
                 index, reading = found
                 if reason := why_not(reading, self.source, self.site, received_ms):
-                    self._refuse(row, index, reason)
+                    self._refuse(row, index, said("not-stored", why=reason))
                     continue
                 self.tally.readings += 1
+                if reading.series.quantity == "body_weight":
+                    self.tally.weights += 1
+                    self.tally.small_weights += not isinstance(reading.value, str) and reading.value < CALF_KG
                 if self.door is None:
                     self._show(reading)
                 else:
@@ -116,10 +139,10 @@ class CsvImport:
             self.tally.preview.append(reading)
         self.tally.by_series[str(reading.series)] += 1
 
-    def _refuse(self, row: Row, index: int | None, reason: str) -> None:
+    def _refuse(self, row: Row, index: int | None, why: Said) -> None:
         self.tally.refused += 1
         column = 1 if index is None else row.column_of(index, self.mapping.dialect)
-        self.tell(Refused(row.line, column, reason))
+        self.tell(Refused(row.line, column, why))
 
     def _commit(self, chunk: Sequence[_Placed], stop: threading.Event) -> None:
         assert self.door
@@ -135,7 +158,7 @@ class CsvImport:
             for refusal in outcome.refused:
                 one = chunk[start + refusal.index]
                 self.tally.refused += 1
-                self.tell(Refused(one.line, one.column, refusal.reason))
+                self.tell(Refused(one.line, one.column, said("not-stored", why=refusal.reason)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
-from collectors.imports.cells import plain
+from collectors.imports.cells import Read, clock_of, day_of, digits_of, plain
+from collectors.imports.said import Said, said
 from collectors.ways.csv_rows import Dialect
 from collectors.ways.values import Scaling, Strict, Valued, number_in, scaling_of, unit_problem
-from makiba.located_yaml import ConfigErrors, Located, Path_, Problem, load_located
+from makiba.located_yaml import ConfigErrors, Located, Path_, Problem, load_located, parse_located
 from makiba.quantities import catalogue
 from makiba.reading import EARLIEST_MS, LATEST_MS, MAX_TEXT, SITE_PATTERN, SUBJECT_PATTERN, Reading, Series
 from makiba.units import conversion
@@ -32,6 +33,7 @@ from makiba.words import nearest
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)] | Annotated[int, Field(ge=1, le=1000)]
 """A head, or the place of a column, counted from 1."""
 _CHANNEL = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
+NOON: Final = TimeOfDay(12)
 _UNIX: Final = {"unix": 1000, "unix-ms": 1}
 
 
@@ -60,7 +62,8 @@ class FileEntry(FileForm):
 class TimeEntry(Strict):
     """When it was measured: one column, or several joined by a blank.
 
-    `format`: iso, unix, unix-ms, or the words of strptime. `at` is the time of day where the file has a date only.
+    `format`: iso, unix, unix-ms, auto (as people and spreadsheets in Japan write days, with a time or without), or
+    the words of strptime. `at` is the time of day where the file has a date only; for auto, noon without it.
     """
 
     columns: Annotated[list[ColumnName], Field(min_length=1, max_length=5)]
@@ -75,6 +78,9 @@ class SubjectEntry(Strict):
     column: ColumnName
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]{0,32}$")] = ""
     values: dict[str, Annotated[str, Field(pattern=SUBJECT_PATTERN)]] = Field(default_factory=dict)
+    digits: Literal[10, 15] | None = Field(
+        default=None, description="How many digits a name has: zeros that a spreadsheet took away are put back"
+    )
 
 
 class ValueEntry(Valued):
@@ -123,7 +129,15 @@ class Mapping_:
 
 def load_mapping(file: Path) -> Mapping_:
     """The mapping in `file`; `ConfigErrors` with every problem of it otherwise."""
-    located = load_located(file)
+    return _checked_mapping(load_located(file))
+
+
+def parse_mapping(text: str, name: str) -> Mapping_:
+    """The same for a text; `name` stands for it in errors."""
+    return _checked_mapping(parse_located(text, name))
+
+
+def _checked_mapping(located: Located) -> Mapping_:
     model = located.validate(MappingFile)
     problems: list[Problem] = []
     seen: dict[tuple[str, str | None], int] = {}
@@ -150,7 +164,20 @@ class Wrong:
     """What is wrong in a row: the place of the field (None: the row), and why."""
 
     index: int | None
-    reason: str
+    why: Said
+
+    @property
+    def reason(self) -> str:
+        """Why, in English."""
+        return str(self.why)
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """What was guessed in a row that is taken all the same."""
+
+    index: int
+    why: Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +209,7 @@ class Bound:
     subject: int | None
     subject_text: str
     subject_values: dict[str, str]
+    subject_digits: int | None
     values: tuple[_Value, ...]
     long: _Long | None
     missing: frozenset[str]
@@ -234,47 +262,64 @@ def bind(mapping: Mapping_, heads: Sequence[str] | None, site: str, file: str) -
         at=TimeOfDay.fromisoformat(model.time.at) if model.time.at else None, subject=subject,
         subject_text=entry.prefix if isinstance(entry, SubjectEntry) else entry,
         subject_values=dict(entry.values) if isinstance(entry, SubjectEntry) else {},
+        subject_digits=entry.digits if isinstance(entry, SubjectEntry) else None,
         values=values, long=long, missing=frozenset(model.file.missing), decimal=model.file.decimal,
         width=1 + max(used),
     )  # fmt: skip
 
 
-def read_row(bound: Bound, fields: Sequence[str]) -> Iterator[tuple[int, Reading] | Wrong]:
-    """The readings of a row, each with the place of its field, and what is wrong in it."""
+def read_row(bound: Bound, fields: Sequence[str]) -> Iterator[tuple[int, Reading] | Wrong | Odd]:
+    """The readings of a row, each with the place of its field, and what is wrong in it, or odd."""
     if len(fields) < bound.width:
-        yield Wrong(None, f"has {len(fields)} columns, at least {bound.width} are needed")
+        yield Wrong(None, said("short-row", count=len(fields), need=bound.width))
         return
     moment_ms = _time_ms(bound, [plain(fields[index]) for index in bound.time])
-    if isinstance(moment_ms, str):
+    if isinstance(moment_ms, Said):
         yield Wrong(bound.time[0], moment_ms)
         return
     subject = _subject(bound, fields)
     if isinstance(subject, Wrong):
         yield subject
         return
+    if bound.subject is not None and subject.odd is not None:
+        yield Odd(bound.subject, subject.odd)
     if bound.long is not None:
-        yield from _long_value(bound, bound.long, fields, subject, moment_ms)
+        yield from _long_value(bound, bound.long, fields, subject.name, moment_ms)
         return
     for value in bound.values:
         text = fields[value.index].strip()
         if text not in bound.missing:
-            yield from _value(bound, value, text, subject, moment_ms)
+            yield from _value(bound, value, text, subject.name, moment_ms)
 
 
-def _subject(bound: Bound, fields: Sequence[str]) -> str | Wrong:
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Whose a row is, and what was guessed about it."""
+
+    name: str
+    odd: Said | None = None
+
+
+def _subject(bound: Bound, fields: Sequence[str]) -> _Named | Wrong:
     if bound.subject is None:
-        return bound.subject_text
+        return _Named(bound.subject_text)
     text = unicodedata.normalize("NFKC", fields[bound.subject]).strip()
     if bound.subject_values:
         found = bound.subject_values.get(text)
-        return found or Wrong(bound.subject, f"{text[:40]!r} is none of the subjects of the mapping")
+        return _Named(found) if found else Wrong(bound.subject, said("no-subject", text=text))
     if not text:
-        return Wrong(bound.subject, "says whose it is nowhere")
+        return Wrong(bound.subject, said("whose"))
+    odd = None
+    if bound.subject_digits is not None:
+        digits = digits_of(text, bound.subject_digits)
+        if not isinstance(digits, Read):
+            return Wrong(bound.subject, digits)
+        text, odd = digits.value, digits.said
     try:
         Series("x", bound.subject_text + text, "x")
     except ValueError:
-        return Wrong(bound.subject, f"{text[:40]!r} cannot be a subject's name")
-    return bound.subject_text + text
+        return Wrong(bound.subject, said("not-a-subject", text=text))
+    return _Named(bound.subject_text + text, odd)
 
 
 def _value(bound: Bound, value: _Value, text: str, subject: str, at_ms: int) -> Iterator[tuple[int, Reading] | Wrong]:
@@ -284,7 +329,7 @@ def _value(bound: Bound, value: _Value, text: str, subject: str, at_ms: int) -> 
         return
     number = plain_number(text, bound.decimal)
     if number is None:
-        yield Wrong(value.index, f"{text[:40]!r} is no number")
+        yield Wrong(value.index, said("not-a-number", text=text))
     elif float(number) not in value.sentinels:
         yield from _checked(series, value.index, at_ms, value.scaling.apply(number))
 
@@ -295,7 +340,7 @@ def _long_value(
     name = fields[long.quantity].strip()
     known = catalogue().get(name)
     if known is None:
-        yield Wrong(long.quantity, f"quantity {name[:40]!r} is not in the catalogue{nearest(name, catalogue())}")
+        yield Wrong(long.quantity, said("no-quantity", text=name, near=nearest(name, catalogue())))
         return
     series = Series(bound.site, subject, name)
     if known.kind == "text":
@@ -311,16 +356,16 @@ def _long_value(
     number = plain_number(text, bound.decimal)
     if found is None:
         assert long.unit is not None
-        yield Wrong(long.unit, f"unit {unit!r} does not measure {name} ({known.unit or 'a bare number'})")
+        yield Wrong(long.unit, said("no-unit", text=unit or "", name=name, known=known.unit or "a bare number"))
     elif number is None:
-        yield Wrong(long.value, f"{text[:40]!r} is no number")
+        yield Wrong(long.value, said("not-a-number", text=text))
     else:
         yield from _checked(series, long.value, at_ms, Scaling(conversion=found).apply(number))
 
 
 def _text(series: Series, index: int, text: str, at_ms: int) -> Iterator[tuple[int, Reading] | Wrong]:
     if len(text) > MAX_TEXT:
-        yield Wrong(index, f"a text of {len(text)} characters, at most {MAX_TEXT}")
+        yield Wrong(index, said("too-long", count=len(text), most=MAX_TEXT))
     else:
         yield index, Reading(series, at_ms, text)
 
@@ -331,7 +376,7 @@ def _checked(series: Series, index: int, at_ms: int, value: float) -> Iterator[t
         yield index, Reading(series, at_ms, value)
     else:
         bounds = f"{known.lowest}..{known.highest} {known.unit or ''}".rstrip()
-        yield Wrong(index, f"{value:g} is outside {bounds}, which {series.quantity} can be")
+        yield Wrong(index, said("not-plausible", text=f"{value:g}", bounds=bounds, name=series.quantity))
 
 
 def plain_number(text: str, decimal: str) -> Fraction | None:
@@ -352,30 +397,35 @@ _GROUPED: Final = {
 }
 
 
-def _time_ms(bound: Bound, texts: Sequence[str]) -> int | str:
+def _time_ms(bound: Bound, texts: Sequence[str]) -> int | Said:
     """The time in UTC ms, or why it is none."""
     text = " ".join(texts)
     if bound.time_format in _UNIX:
         number = number_in(text)
         if number is None:
-            return f"{text[:40]!r} is no time in {bound.time_format}"
+            return said("no-time", text=text, form=f"in {bound.time_format}")
         return _within(round(number * _UNIX[bound.time_format]), text)
     try:
         if bound.time_format == "iso":
             moment = datetime.fromisoformat(text)
+        elif bound.time_format == "auto":
+            day = day_of(text)
+            if isinstance(day, Said):
+                return day
+            moment = datetime.combine(day.value, clock_of(text) or bound.at or NOON)
         else:
             moment = datetime.strptime(text, bound.time_format)  # noqa: DTZ007 (the mapping's timezone comes next)
     except ValueError:
-        return f"{text[:40]!r} is no time of the form {bound.time_format}"
-    if bound.at is not None:
+        return said("no-time", text=text, form=f"of the form {bound.time_format}")
+    if bound.at is not None and bound.time_format != "auto":
         moment = datetime.combine(moment.date(), bound.at)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=bound.zone)
         if moment.astimezone(UTC).astimezone(bound.zone).replace(tzinfo=None) != moment.replace(tzinfo=None):
-            return f"{text[:40]!r} does not exist in {bound.zone.key}: the clock was put forward"
+            return said("clock-forward", text=text, zone=bound.zone.key)
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return _within(since // timedelta(milliseconds=1), text)
 
 
-def _within(at_ms: int, text: str) -> int | str:
-    return at_ms if EARLIEST_MS <= at_ms <= LATEST_MS else f"{text[:40]!r} is before 1978 or after 9999"
+def _within(at_ms: int, text: str) -> int | Said:
+    return at_ms if EARLIEST_MS <= at_ms <= LATEST_MS else said("not-in-time", text=text)

@@ -1,4 +1,4 @@
-"""`makiba import FILE --map MAPPING`.
+"""`makiba import readings FILE --map MAPPING`.
 
 Exit codes: 0 everything was taken; 3 it was imported to its end, but some values were refused; 2 a person has to
 change something (the mapping, the farm), nothing was stored; 1 store or registry stayed away; 130 interrupted. After
@@ -20,6 +20,8 @@ from typing import Annotated, Final, TextIO
 import typer
 
 from collectors.console import CONSOLE, explained, fail, open_own_registry, open_own_store
+from collectors.imports.readings import mapping_of_heads, odd_about, resolved
+from collectors.imports.said import said
 from collectors.ingest import Ingest
 from collectors.registry import sites, sources
 from collectors.ways.csv_import import CsvImport, Interrupted, Refused, SourceRefused
@@ -32,33 +34,38 @@ from makiba.settings import load_settings
 SHOWN_REFUSALS: Final = 20
 REFUSED_EXIT: Final = 3
 
-import_ = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-
-@import_.command()
 def run_import(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A CSV file", exists=True, dir_okay=False, readable=True)
     ],
-    mapping: Annotated[Path, typer.Option("--map", metavar="MAPPING.yaml", help="What its columns are")],
+    mapping: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="MAPPING.yaml", help="What its columns are; default: by their heads"),
+    ] = None,
     site: Annotated[str, typer.Option("--site", help="The farm; default: the mapping's")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, store nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--preview", "--dry-run", help="Read and check everything, store nothing")
+    ] = False,
+    _yes: Annotated[bool, typer.Option("--yes", "-y", help="As for the others; nothing is asked here")] = False,
     report: Annotated[Path | None, typer.Option(help="Write every refusal into this file")] = None,
 ) -> None:
-    """Read a CSV file into the store. Doing it again changes nothing."""
+    """Readings into the store. Doing it again changes nothing; they cannot be taken back."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    known = load_mapping(mapping)
+    known = load_mapping(mapping) if mapping is not None else mapping_of_heads(file, str(file))
+    known = resolved(known, file, str(file))
     farm = site or known.model.site
     if not farm:
-        fail(f"{mapping}: names no site; give --site")
+        fail(f"{mapping or file}: names no site; give --site")
     with contextlib.ExitStack() as stack:
         report_to = stack.enter_context(report.open("w", encoding="utf-8")) if report else None
         tell, shown = _teller(str(file), report_to)
-        stop = _stop_on_signals()
+        stop = stop_on_signals()
         if dry_run:
             work = CsvImport(file, known, farm, sources.own_id("import", farm), None, tell, lambda _: None)
             _run(work, stop)
             _preview(work)
+            typer.echo(str(said("readings-stay")), err=True)
         else:
             work = _import(file, known, farm, tell, stop)
     _summary(work, shown, dry_run=dry_run)
@@ -96,7 +103,8 @@ def _run(work: CsvImport, stop: threading.Event) -> None:
         fail(f"{work.source}: {error}")
 
 
-def _stop_on_signals() -> threading.Event:
+def stop_on_signals() -> threading.Event:
+    """Set once somebody asks this process to end."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(ValueError):  # not the main thread: whoever called us has the signals
@@ -136,6 +144,8 @@ def _progress(file: Path) -> Iterator[Callable[[int], None]]:
 
 
 def _preview(work: CsvImport) -> None:
+    for one in odd_about(work.tally):
+        typer.echo(str(one), err=True)
     for reading in work.tally.preview:
         typer.echo(f"{_local(work, reading)}  {reading.series}  {_shown(reading)}")
     for series, count in sorted(work.tally.by_series.items())[:50]:
