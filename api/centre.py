@@ -17,6 +17,7 @@ from fastapi import Depends, Request
 from api.attempts import Attempts
 from api.hub import Hub
 from api.keys import Key, open_key
+from api.newest import Newest
 from api.passwords import Passwords
 from api.reads import Reads
 from collectors.registry import Registry, open_registry
@@ -45,6 +46,7 @@ class Centre:
     rules: Mapping[str, Rule]
     hub: Hub
     reads: Reads
+    newest: Newest
     attempts: Attempts
     passwords: Passwords
     key: Key
@@ -64,11 +66,14 @@ async def opened(settings: Settings, *, clock: Clock, demo: bool) -> AsyncIterat
     key = open_key(settings)
     registry = await asyncio.to_thread(_open_registry, settings)
     store = await asyncio.to_thread(open_assigned_store, settings, registry)
+    newest = Newest(store)
     try:
         yield Centre(
-            settings, registry, store, rules, Hub(), Reads(registry), Attempts(), Passwords(), key, clock, demo
+            settings, registry, store, rules, Hub(), Reads(registry), newest,
+            Attempts(), Passwords(), key, clock, demo,
         )
     finally:
+        newest.close()
         store.close()
         registry.close()
 

@@ -20,6 +20,7 @@ from api.routes import (
     herd_events,
     leaving,
     maintenance,
+    overview,
     places,
     rota,
     series,
@@ -30,6 +31,7 @@ from api.shapes import Names
 
 PARTS: Final = (
     session,
+    overview,
     places,
     series,
     alerts,

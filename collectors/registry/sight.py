@@ -50,7 +50,7 @@ class FarmSight:
 
     def may_read(self, subject: str, quantity: str, time_ms: int) -> bool:
         """Whether a value of this series that was measured at `time_ms` is for them."""
-        return self.is_whole or bool(classes_of(quantity, self._kind(subject, time_ms)) & self.classes)
+        return self.is_whole or bool(classes_of(quantity, self.kind(subject, time_ms)) & self.classes)
 
     def spans(self, subject: str, quantity: str) -> tuple[Span, ...]:
         """When the series was of a class that they may see, in order; empty: it does not exist for them."""
@@ -71,13 +71,14 @@ class FarmSight:
 
     def lists(self, subject: str, now_ms: int, measured: Collection[str]) -> bool:
         """Whether the subject exists for them; `measured` are those of which they see a value."""
-        return subject in measured or self.sees_place(self._kind(subject, now_ms))
+        return subject in measured or self.sees_place(self.kind(subject, now_ms))
 
     def sees_place(self, kind: str | None) -> bool:
         """Whether a place of this kind, and that something stands there, is for them: who sees devices sees all."""
         return self.is_whole or "technical" in self.classes or BY_PLACE.get(kind or "") in self.classes
 
-    def _kind(self, subject: str, time_ms: int) -> str | None:
+    def kind(self, subject: str, time_ms: int) -> str | None:
+        """The kind of place where the subject stood then; None: nowhere."""
         return next((s.kind for s in self.stood.get(subject, ()) if s.from_ms <= time_ms < s.to_ms), None)
 
 
