@@ -157,8 +157,14 @@ def _spell_point(series: Series, point: Point) -> str:
 @site.command("apply")
 def site_apply(
     files: Annotated[list[Path], typer.Argument(metavar="SITE.yaml…", help="Site files")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="The file wins over what people edited on the pages")
+    ] = False,
 ) -> None:
-    """Make the registry say what the site files say. Applying one again changes nothing."""
+    """Make the registry say what the site files say. Applying one again changes nothing.
+
+    Places and placements that people edited since stay as they made them; what the file says otherwise is told.
+    """
     from collectors.registry.lora import DeviceTaken
     from collectors.registry.site_file import load_site_file
     from collectors.registry.sites import GatewayTaken, SiteSpec, apply_site
@@ -179,8 +185,10 @@ def site_apply(
         registry = open_own_registry(settings, migrate=True)
         try:
             with registry.write() as session:
-                for spec in specs:
-                    apply_site(session, CONSOLE, spec, time.time_ns() // 1_000_000)
+                kept = {
+                    spec.id: apply_site(session, CONSOLE, spec, time.time_ns() // 1_000_000, overwrite=overwrite)
+                    for spec in specs
+                }
         except (GatewayTaken, DeviceTaken) as error:
             fail(f"{error}; take it out of that site's file first")
         finally:
@@ -189,6 +197,10 @@ def site_apply(
         typer.echo(
             f"{spec.id}: {len(spec.gateways)} gateways, {len(spec.places)} places, {len(spec.placements)} placements"
         )
+        for line in kept[spec.id]:
+            typer.echo(f"{spec.id}: kept as people edited it: {line}", err=True)
+        if kept[spec.id]:
+            typer.echo("--overwrite lets the file win; or write into it what people made of it", err=True)
 
 
 @site.command("list")

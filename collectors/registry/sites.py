@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, delete, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from collectors.registry import lora, sources, weather
+from collectors.registry.placements import end
 from collectors.registry.schema import Device, Gateway, Place, Placement, Site
 from collectors.registry.viewer import Service, Viewer, home_sites, require_service, visible_sites
 from makiba.data_class import DataClass
@@ -124,7 +125,7 @@ def list_gateways(session: Session, viewer: Viewer, site: str | None = None) -> 
 
 def list_places(session: Session, viewer: Viewer, site: str) -> Sequence[Place]:
     """The places of `site` in the order of its file."""
-    query = select(Place).where(Place.site_id == site, _home(Place.site_id, viewer))
+    query = select(Place).where(Place.site_id == site, _home(Place.site_id, viewer), Place.retired_ms.is_(None))
     return session.scalars(query.order_by(Place.position, Place.id)).all()
 
 
@@ -166,8 +167,13 @@ def _of(column: Any, site: str | None) -> ColumnElement[bool]:
 # ------------------------------------------------------------------------------------------------------ writing
 
 
-def apply_site(session: Session, viewer: Service, spec: SiteSpec, now_ms: int) -> None:
+def apply_site(
+    session: Session, viewer: Service, spec: SiteSpec, now_ms: int, *, overwrite: bool = False
+) -> list[str]:
     """Makes the registry say what `spec` says; applying the same again changes nothing.
+
+    A place or placement that people edited meanwhile (`placements`) stays as they made it, unless `overwrite`; where
+    the file says something else, that is a line of the answer.
 
     A subject whose place or role changed gets a new placement from its `from_ms` (or `now_ms`) on, and the old
     one ends there. A place that the file no longer names stays as long as the past knows it. A gateway that it no
@@ -183,17 +189,18 @@ def apply_site(session: Session, viewer: Service, spec: SiteSpec, now_ms: int) -
     site.timezone, site.rules = spec.timezone, dict(spec.rules)
     session.flush()
     _apply_gateways(session, spec, now_ms)
-    _apply_places(session, spec)
+    kept = _apply_places(session, spec, overwrite)
     session.flush()
-    _apply_placements(session, spec, now_ms)
+    kept += _apply_placements(session, spec, now_ms, overwrite)
     session.flush()
-    _drop_unknown_places(session, spec)
+    _drop_unknown_places(session, spec, overwrite)
     lora.apply_devices(session, viewer, spec.id, spec.lorawan)
     weather.apply_site_weather(session, viewer, spec.id, spec.weather)
     if spec.lorawan:
         sources.ensure_own(session, viewer, "lorawan", spec.id, now_ms)
     if spec.weather:
         sources.ensure_own(session, viewer, "weather", spec.id, now_ms)
+    return kept
 
 
 def _apply_gateways(session: Session, spec: SiteSpec, now_ms: int) -> None:
@@ -209,48 +216,87 @@ def _apply_gateways(session: Session, spec: SiteSpec, now_ms: int) -> None:
     session.execute(gone.where(Gateway.revoked_ms.is_(None)).values(revoked_ms=now_ms))
 
 
-def _apply_places(session: Session, spec: SiteSpec) -> None:
+def _apply_places(session: Session, spec: SiteSpec, overwrite: bool) -> list[str]:
+    kept: list[str] = []
     for position, place in enumerate(spec.places):
         row = session.get(Place, (spec.id, place.id))
+        said = (place.kind, place.name_ja, place.name_en, position)
         if row is None:
-            row = Place(site_id=spec.id, id=place.id)
+            row = Place(site_id=spec.id, id=place.id, version=0)
             session.add(row)
-        row.kind, row.name_ja, row.name_en, row.position = place.kind, place.name_ja, place.name_en, position
+        elif row.edited_ms is not None and not overwrite:
+            if row.retired_ms is not None:
+                kept.append(f"place {place.id}: taken out")
+            elif (row.kind, row.name_ja, row.name_en) != said[:3]:
+                kept.append(f"place {place.id}: {row.kind}, {row.name_ja} / {row.name_en}")
+            continue
+        elif (row.kind, row.name_ja, row.name_en, row.position) == said and row.edited_ms is None:
+            continue
+        row.kind, row.name_ja, row.name_en, row.position = said
+        row.edited_ms = row.retired_ms = None
+        row.version += 1
+    return kept
 
 
-def _apply_placements(session: Session, spec: SiteSpec, now_ms: int) -> None:
+def _apply_placements(session: Session, spec: SiteSpec, now_ms: int, overwrite: bool) -> list[str]:
+    kept: list[str] = []
     current = {p.subject: p for p in list_placements(session, Service("console"), spec.id)}
     for wanted in spec.placements:
         row = current.pop(wanted.subject, None)
         since = now_ms if wanted.from_ms is None else wanted.from_ms
+        if not overwrite and (differs := _edited(session, spec.id, row, wanted)) is not None:
+            kept += [differs] if differs else []
+            continue
         if row is not None and (row.place_id, row.role) != (wanted.place, wanted.role):
             # A placement never ends before it began, whatever the file's date says.
             since = max(since, row.from_ms)
-            _end(session, row, since)
+            end(session, row, since)
             row = None
         if row is None:
-            row = Placement(site_id=spec.id, subject=wanted.subject, from_ms=since)
+            row = Placement(site_id=spec.id, subject=wanted.subject, from_ms=since, version=0)
             session.add(row)
         elif wanted.from_ms is not None:
             row.from_ms = wanted.from_ms
         row.place_id, row.role = wanted.place, wanted.role
         row.name_ja, row.name_en = wanted.name_ja, wanted.name_en
+        row.edited_ms = None
+        if row.version == 0 or session.is_modified(row):
+            row.version += 1
     for row in current.values():
-        _end(session, row, max(now_ms, row.from_ms))
+        if row.edited_ms is not None and not overwrite:
+            kept.append(f"{row.subject}: stands in {row.place_id}; the file does not name it")
+        else:
+            end(session, row, max(now_ms, row.from_ms))
+    return kept
 
 
-def _end(session: Session, row: Placement, at_ms: int) -> None:
-    if at_ms == row.from_ms:
-        session.delete(row)
-    else:
-        row.to_ms = at_ms
-    session.flush()  # before the next placement of the subject: one at a time is in force
+def _edited(session: Session, site: str, row: Placement | None, wanted: PlacementSpec) -> str | None:
+    """What people made of a placement that the file says otherwise; empty: the same. None: they did not touch it."""
+    if row is None:
+        last = select(Placement).where(Placement.site_id == site, Placement.subject == wanted.subject)
+        gone = session.scalar(last.order_by(Placement.from_ms.desc(), Placement.id.desc()).limit(1))
+        if gone is not None and gone.edited_ms is not None:
+            return f"{wanted.subject}: taken away from {gone.place_id}"
+        place = session.get(Place, (site, wanted.place))
+        return f"{wanted.subject}: {wanted.place} was taken out" if place is None or place.retired_ms else None
+    if row.edited_ms is None:
+        place = session.get(Place, (site, wanted.place))
+        return f"{wanted.subject}: {wanted.place} was taken out" if place is None or place.retired_ms else None
+    is_same = (row.place_id, row.role, row.name_ja, row.name_en) == (
+        wanted.place, wanted.role, wanted.name_ja, wanted.name_en,
+    )  # fmt: skip
+    return (
+        ""
+        if is_same and wanted.from_ms in (None, row.from_ms)
+        else (f"{wanted.subject}: stands in {row.place_id} since {row.from_ms}, role {row.role!r}, {row.name_ja}")
+    )
 
 
-def _drop_unknown_places(session: Session, spec: SiteSpec) -> None:
+def _drop_unknown_places(session: Session, spec: SiteSpec, overwrite: bool) -> None:
     used = select(Placement.place_id).where(Placement.site_id == spec.id)
     named = [place.id for place in spec.places]
-    session.execute(delete(Place).where(Place.site_id == spec.id, Place.id.not_in(named), Place.id.not_in(used)))
+    gone = delete(Place).where(Place.site_id == spec.id, Place.id.not_in(named), Place.id.not_in(used))
+    session.execute(gone if overwrite else gone.where(Place.edited_ms.is_(None)))
 
 
 def status_news(row: Gateway, status: GatewayStatus, received_ms: int) -> int | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from collectors.registry import contacts, maintenance, people, rota
+from collectors.registry import contacts, maintenance, people, placements, rota
 from collectors.registry.contacts import ContactSpec
 from collectors.registry.maintenance import MaintenanceSpec
+from collectors.registry.placements import Move
 from collectors.registry.rota import ShiftSpec
 from collectors.registry.schema import PersonRow
 from collectors.registry.viewer import Service
@@ -36,12 +38,22 @@ def technicians(answer: int, worker: int) -> Cells:
 LOOKS: tuple[Route, ...] = (
     ("get", "/sites/{site}/maintenance"),
     ("get", "/sites/{site}/maintenance/{window_id}"),
+    ("get", "/sites/{site}/places/{place_id}"),
+    ("get", "/sites/{site}/placements"),
+    ("get", "/sites/{site}/placements/{placement_id}"),
 )
 DOES: Mapping[Route, Cells] = {
     ("post", "/sites/{site}/maintenance"): technicians(201, 201),
     ("put", "/sites/{site}/maintenance/{window_id}"): technicians(200, 200),
     ("post", "/sites/{site}/maintenance/{window_id}/end"): technicians(200, 200),
     ("delete", "/sites/{site}/maintenance/{window_id}"): technicians(204, 204),
+    ("post", "/sites/{site}/places"): technicians(201, 403),
+    ("patch", "/sites/{site}/places/{place_id}"): technicians(200, 403),
+    ("delete", "/sites/{site}/places/{place_id}"): technicians(204, 403),
+    ("post", "/sites/{site}/placements"): technicians(201, 403),
+    ("patch", "/sites/{site}/placements/{placement_id}"): technicians(200, 403),
+    # Taking a placement out changes of which class was what is measured already.
+    ("delete", "/sites/{site}/placements/{placement_id}"): cells(204, 204, 403, guest=403, admin=404),
 }
 TECHNICAL: frozenset[DataClass] = frozenset({"technical"})
 
@@ -76,7 +88,18 @@ def _ids(town: Any, site: str) -> Mapping[str, str]:
         window = maintenance.add_window(
             session, CONSOLE, site, MaintenanceSpec((("site", ""),), T0, T0 + DAY_MS, "x"), now_ms
         )
-        return {"contact_id": contact.id, "shift_id": shift.id, "window_id": window.id}
+        silo = (f"{site} サイロ", f"{site} silo")
+        place = placements.add_place(session, CONSOLE, site, "silo", silo, now_ms, secrets.token_hex(8))
+        # What stood there once is in no list of what stands there now.
+        stood = placements.move(session, CONSOLE, site, Move(f"s-{secrets.token_hex(4)}", "barn-1"), now_ms - DAY_MS)
+        stood.to_ms = now_ms
+        return {
+            "place_id": place.id,
+            "placement_id": stood.public_id,
+            "contact_id": contact.id,
+            "shift_id": shift.id,
+            "window_id": window.id,
+        }
 
 
 ROOM = Room(
@@ -105,6 +128,10 @@ ROOM = Room(
         "/sites/{site}/rota/{shift_id}": SHIFT,
         "/sites/{site}/maintenance": WINDOW,
         "/sites/{site}/maintenance/{window_id}": WINDOW,
+        "/sites/{site}/places": {"kind": "silo", "name": {"ja": "サイロ"}},
+        "/sites/{site}/places/{place_id}": {"name": {"ja": "新しい サイロ"}},
+        "/sites/{site}/placements": {"subject": "fan-1", "place": "barn-1"},
+        "/sites/{site}/placements/{placement_id}": {"name": {"ja": "古い センサー"}},
     },
     headers={
         (method, path): {"If-Match": "*"}
@@ -113,6 +140,8 @@ ROOM = Room(
             "/sites/{site}/contacts/{contact_id}",
             "/sites/{site}/rota/{shift_id}",
             "/sites/{site}/maintenance/{window_id}",
+            "/sites/{site}/places/{place_id}",
+            "/sites/{site}/placements/{placement_id}",
         )
     },
     ids=_ids,
@@ -121,6 +150,8 @@ ROOM = Room(
             ("delete", "/sites/{site}/contacts/{contact_id}"),
             ("delete", "/sites/{site}/rota/{shift_id}"),
             ("delete", "/sites/{site}/maintenance/{window_id}"),
+            ("delete", "/sites/{site}/places/{place_id}"),
+            ("delete", "/sites/{site}/placements/{placement_id}"),
         }
     ),
     admin_sees=frozenset(LOOKS),
