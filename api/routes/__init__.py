@@ -21,6 +21,7 @@ from api.routes import (
     leaving,
     maintenance,
     overview,
+    placements,
     places,
     rota,
     series,
@@ -46,6 +47,7 @@ PARTS: Final = (
     groups,
     herd_events,
     fields,
+    placements,
 )
 
 
