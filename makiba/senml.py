@@ -397,16 +397,21 @@ def _with_value(record: dict[str, Any], row: Reading, base_ms: int) -> dict[str,
     return record
 
 
+def dump(records: Sequence[Mapping[str, Any]], content_type: str) -> bytes:
+    """`records` with text labels as a pack of this media type."""
+    if content_type == CONTENT_TYPE_JSON:
+        return json.dumps(records, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return cbor2.dumps([{_CBOR_NUMBERS[label]: value for label, value in r.items()} for r in records])
+
+
 def encode_json(readings: Iterable[Reading], *, series_major: bool = False) -> bytes:
     """`readings` as a JSON pack in UTF-8; see `to_records`."""
-    records = to_records(readings, series_major=series_major)
-    return json.dumps(records, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return dump(to_records(readings, series_major=series_major), CONTENT_TYPE_JSON)
 
 
 def encode_cbor(readings: Iterable[Reading], *, series_major: bool = True) -> bytes:
     """`readings` as a CBOR pack; see `to_records`."""
-    records = to_records(readings, series_major=series_major)
-    return cbor2.dumps([{_CBOR_NUMBERS[label]: value for label, value in r.items()} for r in records])
+    return dump(to_records(readings, series_major=series_major), CONTENT_TYPE_CBOR)
 
 
 def parse(data: bytes, content_type: str) -> list[dict[str, Any]]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import Final
 
 from makiba.quantities import catalogue
 from makiba.reading import Series
 from makiba.words import nearest
+
+PATTERN: Final = r"^[A-Za-z0-9:._*?-]{1,64}$"
+"""What names may be asked for by over the network: of `matches`, without sets of characters."""
 
 
 class UnknownName(ValueError):

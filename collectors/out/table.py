@@ -25,7 +25,7 @@ Kind = Literal["time", "integer", "number", "text", "word"]
 
 Fold = Literal["count", "min", "mean", "max", "last"]
 FOLDS: Final[tuple[Fold, ...]] = ("count", "min", "mean", "max", "last")
-_FIELDS: Final[dict[Fold, str]] = {
+FIELDS: Final[dict[Fold, str]] = {
     "count": "count", "min": "minimum", "mean": "mean", "max": "maximum", "last": "last",
 }  # fmt: skip
 
@@ -163,7 +163,7 @@ def _long_windows(store: Store, wanted: Wanted) -> Table:
 
 
 def _folded(window: Window, fold: Fold, spelling: _Spelling) -> float | int:
-    value = getattr(window, _FIELDS[fold])
+    value = getattr(window, FIELDS[fold])
     return int(value) if fold == "count" else spelling.number(value)
 
 

@@ -1,8 +1,7 @@
-"""Session, places, series, alerts, consents, audit, stream."""
+"""Places, series, alerts, consents, audit, stream."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,37 +23,28 @@ def _ids(town: Any, site: str) -> Mapping[str, str]:
 ROOM = Room(
     open={
         ("get", "/health"): 200,
-        ("post", "/session"): 401,
-        ("post", "/session/join"): 401,
-        ("delete", "/session"): 204,
     },
     signed_in={
-        ("get", "/session"): 200,
-        ("put", "/session/language"): 204,
         ("get", "/stream"): 200,
     },
     about_a_farm={
         ("get", "/sites/{site}/places"): cells(200, 200, 200, guest=200, admin=200),
-        ("get", "/sites/{site}/series/{subject}/{quantity}/windows"): cells(200, 200, 200, guest=200, admin=404),
         ("get", "/sites/{site}/alerts"): cells(200, 200, 200, guest=200, admin=404),
         ("get", "/alerts/{alert_id}"): cells(200, 200, 200, guest=200, admin=404),
         ("post", "/alerts/{alert_id}/acknowledge"): cells(200, 200, 200, guest=403, admin=404),
         ("get", "/sites/{site}/consents"): cells(200, 200, 403, guest=404, admin=404),
         ("post", "/sites/{site}/consents"): cells(201, 403, 403, guest=404, admin=404),
+        ("get", "/sites/{site}/consents/{consent_id}"): cells(200, 200, 403, guest=404, admin=404),
         ("delete", "/sites/{site}/consents/{consent_id}"): cells(204, 403, 403, guest=404, admin=404),
         ("get", "/sites/{site}/audit"): cells(200, 200, 403, guest=404, admin=404),
     },
     by_class={
         ("get", "/sites/{site}/places"): EVERYTHING,
-        ("get", "/sites/{site}/series/{subject}/{quantity}/windows"): frozenset({"tank"}),
         ("get", "/sites/{site}/alerts"): frozenset({"alerts"}),
         ("get", "/alerts/{alert_id}"): frozenset({"alerts"}),
     },
     told_by_class={("post", "/alerts/{alert_id}/acknowledge"): {"alerts": 403}},
     bodies={
-        "/session": {"login": "nobody", "password": "x"},
-        "/session/join": {"code": secrets.token_urlsafe(20)},
-        "/session/language": {"language": "ja"},
         "/sites/{site}/consents": {"role": "town", "classes": ["weather"]},
     },
     queries={"/sites/{site}/audit": {"limit": "500"}},  # other rooms' changes stand in it too
