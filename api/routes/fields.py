@@ -78,7 +78,7 @@ def list_of(
     form = accepted(request, (JSON, GEOJSON))
     with centre.registry.read() as session:
         found = fields.list_fields(session, viewer, site, limit=page.ask, after=page.after, kind=kind, crop=crop, q=q)
-        rows, more = page.cut(found, lambda row: (row.created_ms, row.id))
+        rows, more = page.cut(found, fields.place_of)
         shown = _rows(session, viewer, site, rows)
     account.note(site, {"field"})
     tags.response.headers["Vary"] = "Accept"

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final, Literal
 
-from sqlalchemy import delete, or_, select, tuple_
+from sqlalchemy import delete, func, literal, or_, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -78,7 +78,7 @@ def list_fields(
     crop: str | None = None,
     q: str | None = None,
 ) -> Sequence[Field]:
-    """The fields of `site`, as they were made; `crop`: those on which it stands, not harvested yet."""
+    """The fields of `site` by number, as people count; `crop`: those on which it stands, not harvested yet."""
     if not may_see(viewer, site, "field"):
         return []
     query = select(Field).where(Field.site_id == site)
@@ -92,9 +92,16 @@ def list_fields(
     if q:
         words = (Field.number, Field.name_ja, Field.name_en)
         query = query.where(or_(*(word.icontains(q, autoescape=True) for word in words)))
+    number = func.coalesce(Field.number, "")
+    order = (func.length(number), number, Field.id)
     if after is not None:
-        query = query.where(tuple_(Field.created_ms, Field.id) > tuple_(*after))
-    return session.scalars(query.order_by(Field.created_ms, Field.id).limit(limit)).all()
+        query = query.where(tuple_(*order) > tuple_(*(literal(value) for value in after)))
+    return session.scalars(query.order_by(*order).limit(limit)).all()
+
+
+def place_of(row: Field) -> tuple[Any, ...]:
+    """Where `row` stands in `list_fields`."""
+    return (len(row.number or ""), row.number or "", row.id)
 
 
 def get_field(session: Session, viewer: Viewer, site: str, reference: str, *, lock: bool = False) -> Field | None:
