@@ -20,6 +20,7 @@ hint of what the store holds, so that a page that was away reads the store.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -165,6 +166,8 @@ class Hub:
         self._audiences: dict[str, dict[FarmSight, dict[Stream, None]]] = {}
         """By farm, and by what they see of it, the streams that see something of it."""
         self._closed = False
+        self.ending = threading.Event()
+        """Set once the service is about to end: what works in the background stops at its next step."""
         self.broker: bool | None = None
         self.checked_s = float("-inf")
         """When, on the monotonic clock, the rights of every stream were last known to be right."""
@@ -272,6 +275,7 @@ class Hub:
     def close(self) -> None:
         """Ends every stream, and those opened from now on: the service is stopping."""
         self._closed = True
+        self.ending.set()
         for stream in self._streams:
             stream.close("the service is stopping")
 
