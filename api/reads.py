@@ -5,15 +5,20 @@ looked at again in the very transaction that writes the rows, with every change 
 While one thread commits, others queue; whoever of them comes first takes along all that wait. So N answers at once
 cost two commits rather than N, no answer goes out before its own, and a read that comes alone waits for nobody.
 
+Rights that were worked out with the registry's number as it still is (`rights_version`), and that do not end by
+themselves in between, are those of this moment; they are not worked out again.
+
 Whatever hinders the transaction hinders every answer that waits for it: nothing is answered that is not written.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from sqlalchemy.orm import Session
 
 from collectors.registry import Registry, audit, people, rights_version
 from collectors.registry.viewer import Person, Service, belongs_to, limited, may_see
@@ -21,6 +26,8 @@ from makiba.data_class import DataClass
 
 MOST_AT_ONCE: Final = 256
 """Reads in one transaction: some ten milliseconds of writing."""
+
+MOST_KNOWN: Final = 10_000
 
 _SERVICE: Final = Service("api")
 
@@ -40,6 +47,15 @@ class _Waiting:
     done: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A person's rights: those of number `version`, until `until_ms`."""
+
+    person: Person
+    version: int
+    until_ms: int
+
+
 class Reads:
     """One per process; threads share it."""
 
@@ -48,6 +64,7 @@ class Reads:
         self._waiting: list[_Waiting] = []
         self._guard = threading.Lock()
         self._leading = threading.Lock()
+        self._persons: dict[int, _Known] = {}
 
     def note(
         self, viewer: Person, wanted: Wanted, what: str, now_ms: int, span_ms: tuple[int, int] | None = None
@@ -71,10 +88,8 @@ class Reads:
     def _commit(self, batch: Sequence[_Waiting]) -> None:
         try:
             with self._registry.write() as session:
-                rights_version.hold(session)
-                now_ms = max(one.now_ms for one in batch)
-                persons = people.viewers_of(session, _SERVICE, {one.viewer.id for one in batch}, now_ms)
-                told = [(one, _now(one, persons.get(one.viewer.id))) for one in batch]
+                persons = self._now(session, {one.viewer.id for one in batch}, max(one.now_ms for one in batch))
+                told = [(one, _limited(one, persons.get(one.viewer.id))) for one in batch]
                 for one, person in told:
                     one.gone = frozenset(s for s, classes in one.wanted.items() if not _may(person, s, classes))
                 audit.note_reads(
@@ -94,8 +109,24 @@ class Reads:
             for one in batch:
                 one.done.set()
 
+    def _now(self, session: Session, numbers: Iterable[int], now_ms: int) -> Mapping[int, Person]:
+        """These people with the rights of this moment, which do not change before `session` has ended."""
+        version = rights_version.hold(session)
+        if len(self._persons) > MOST_KNOWN:
+            self._persons.clear()
+        known = {
+            number: found
+            for number in numbers
+            if (found := self._persons.get(number)) and found.version == version and now_ms < found.until_ms
+        }
+        unknown = [number for number in numbers if number not in known]
+        made = people.viewers_until(session, _SERVICE, unknown, now_ms) if unknown else {}
+        known |= {number: _Known(person, version, until_ms) for number, (person, until_ms) in made.items()}
+        self._persons.update(known)
+        return {number: one.person for number, one in known.items()}
 
-def _now(one: _Waiting, person: Person | None) -> Person | None:
+
+def _limited(one: _Waiting, person: Person | None) -> Person | None:
     """Who asked, with the rights of this moment and the limits of the program that asked for them."""
     return limited(person, one.viewer.limit) if person else None
 

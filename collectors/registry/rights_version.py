@@ -35,12 +35,12 @@ def current(session: Session) -> int:
     return session.scalar(select(RightsVersion.version)) or 0
 
 
-def hold(session: Session) -> None:
-    """No change of rights commits between this and the end of `session`'s transaction.
+def hold(session: Session) -> int:
+    """The number; no change of rights commits between this and the end of `session`'s transaction.
 
     Who looks at rights in a writing transaction calls it first. On SQLite there is one writer at a time anyway.
     """
-    session.execute(select(RightsVersion.version).with_for_update(read=True))
+    return session.scalar(select(RightsVersion.version).with_for_update(read=True)) or 0
 
 
 @event.listens_for(WritingSession, "after_flush")
