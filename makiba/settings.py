@@ -77,6 +77,7 @@ class Settings(BaseModel):
     trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
         default="", description="Networks whose X-Forwarded-For is believed, such as 127.0.0.1/32,10.0.0.0/8"
     )
+    import_mb: _AsInt = Field(default=20, ge=1, le=64, description="Largest file of an import by the pages, in MB")
     metrics_port: _AsInt = Field(
         default=0, ge=0, le=65533, description="Port for OpenMetrics on this machine's loopback; 0: none"
     )
@@ -109,6 +110,28 @@ class Settings(BaseModel):
     weather_wagri_token: _AsSecret | None = Field(
         default=None, description="Token for WAGRI's forecast; empty: it is not asked"
     )
+    oidc_issuer: str = Field(
+        default="", description="Address of the OIDC provider of the co-op's accounts, as it writes it; empty: none"
+    )
+    oidc_client: str = Field(default="", description="Id by which the provider knows this Makiba")
+    oidc_secret: _AsSecret | None = Field(default=None, description="Secret for it; empty: a public client")
+    oidc_label_ja: str = Field(default="農協の アカウント", description="What the way in is called in Japanese")
+    oidc_label_en: str = Field(default="Co-op account", description="What the way in is called in English")
+    oidc_claim: str = Field(
+        default="sub",
+        description="Claim by which a person is known: sub, or email (verified), or one of the provider's",
+    )
+    oidc_domains: str = Field(
+        default="", description="Only mail addresses (verified) of these domains; with commas; empty: any account"
+    )
+    oidc_groups: str = Field(
+        default="", description="What groups give: GROUP=ROLE:SITE,SITE;GROUP=…; roles coop, town, vet, technician"
+    )
+    oidc_groups_claim: str = Field(default="groups", description="Claim that names a person's groups")
+    oidc_create: Literal["off", "on"] = Field(
+        default="off", description="on: an account that nobody has here makes a new person"
+    )
+    oidc_ca: _AsPath | None = Field(default=None, description="CA of the provider; empty: the system's")
     rules: _AsPath | None = Field(default=None, description="Folder of rules; default: those that come with Makiba")
 
     @property

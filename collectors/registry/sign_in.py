@@ -19,6 +19,7 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from collectors.registry.people import fold_login
 from collectors.registry.schema import PersonRow
+from collectors.registry.schema.identity import Account
 from collectors.registry.schema.sign_in import Challenge, Passkey, PasskeyOwner, RecoveryCode, Totp
 from collectors.registry.viewer import NotAllowed, Person, Service, require_service
 
@@ -232,7 +233,8 @@ def ways_in(session: Session, viewer: Person | Service, person_id: int) -> WaysI
     require_own(viewer, person_id)
     password = session.scalar(select(PersonRow.password_hash).where(PersonRow.id == person_id))
     passkeys = session.scalar(select(func.count()).where(Passkey.person_id == person_id)) or 0
-    return WaysIn(password is not None, passkeys, 0)
+    accounts = session.scalar(select(func.count()).where(Account.person_id == person_id)) or 0
+    return WaysIn(password is not None, passkeys, accounts)
 
 
 def change_password(session: Session, viewer: Person, password_hash: str | None, old_hash: str | None) -> bool:
