@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import Final
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import alert_news, problems, rights_watch
@@ -23,6 +23,7 @@ from api.centre import PREFIX, Centre, Clock, now_ms, opened
 from api.feed import CommittedFeed
 from api.metrics import Counting, Figures
 from api.pages import Guard, Pages, large_bodies
+from api.rates import rated
 from api.routes import PARTS, what_is_done
 from api.sessions import SERVICE
 from collectors.out.leave import finish_all
@@ -90,7 +91,11 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
     )
     app.add_middleware(Counting, figures=figures, prefix=PREFIX)  # outermost: it sees what the others refuse
     problems.explain_errors(app)
-    routes = APIRouter(prefix=PREFIX, responses={"default": {"model": problems.Problem, "description": "A problem"}})
+    routes = APIRouter(
+        prefix=PREFIX,
+        dependencies=[Depends(rated)],
+        responses={"default": {"model": problems.Problem, "description": "A problem"}},
+    )
     for part in PARTS:
         routes.include_router(part.router)
     app.include_router(routes)

@@ -19,6 +19,7 @@ from api.hub import Hub
 from api.keys import Key, open_key
 from api.newest import Newest
 from api.passwords import Passwords
+from api.rates import Rates
 from api.reads import Reads
 from collectors.registry import Registry, open_registry
 from collectors.store import Store
@@ -50,6 +51,7 @@ class Centre:
     attempts: Attempts
     passwords: Passwords
     key: Key
+    rates: Rates
     clock: Clock
     demo: bool
 
@@ -64,13 +66,25 @@ async def opened(settings: Settings, *, clock: Clock, demo: bool) -> AsyncIterat
     """The centre, ready; the registry's tables are brought up to date first. `ConfigErrors` of the rules."""
     rules = load_rules(settings.rules_dir)
     key = open_key(settings)
+    rates = Rates(settings.api_rate, settings.api_rate_address)
     registry = await asyncio.to_thread(_open_registry, settings)
     store = await asyncio.to_thread(open_assigned_store, settings, registry)
     newest = Newest(store)
     try:
         yield Centre(
-            settings, registry, store, rules, Hub(), Reads(registry), newest,
-            Attempts(), Passwords(), key, clock, demo,
+            settings,
+            registry,
+            store,
+            rules,
+            Hub(),
+            Reads(registry),
+            newest,
+            Attempts(registry),
+            Passwords(),
+            key,
+            rates,
+            clock,
+            demo,
         )
     finally:
         newest.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -19,7 +20,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
 
 from collectors.registry import RegistryError, RegistryMisconfigured
 from collectors.registry.viewer import NotAllowed
@@ -55,6 +55,9 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "host": "The request names another host than the one that these pages are served as.",
     "no-write-header": "A request that changes something needs `X-Makiba: 1`, or a program's token.",
     "not-acceptable": "The answer is not to be had in any form that `Accept` names; the detail says in which it is.",
+    "not-a-table": "The file, or its mapping, cannot be read as rows of that kind; see `errors`.",
+    "import-state": "The import is not in a state in which this can be done; the detail says why.",
+    "import-stale": "What the plan is about was changed since: nothing was done; bring the file again.",
     "too-large": "The body is longer than this route takes, or its length is not announced.",
 }
 """What a program can act on: each slug with its meaning. docs/api.md has the same list, and a test compares."""
@@ -174,17 +177,17 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 404 and error.detail == HTTPStatus(404).phrase:
         return problem(404, NOTHING_HERE, headers)
     if error.status_code == 405:
-        headers["Allow"] = ", ".join(_methods(request))
+        headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
         return problem(405, f"Only {headers['Allow']} is served here.", headers)
     return problem(error.status_code, error.detail, headers)
 
 
 def _methods(request: Request) -> list[str]:
-    """What may be asked of this path: each route knows its own methods only."""
+    """What may be asked of this path, by the API's own document: each route knows its own methods only."""
     found: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
+    for template, methods in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\\{[^/]*?\\}", "[^/]+", re.escape(template)), request.url.path):
+            found |= {method.upper() for method in methods}
     return sorted(found)
 
 

@@ -2,10 +2,11 @@
 
 - A session's token has 256 bits and a join code 160; only their SHA-256 is kept, so that somebody who reads the
   database can sign in as nobody.
-- The answer to a wrong login, a wrong password and a disabled person is the same, after the same work.
-- A session holds for 30 days from when it was last used; signing out, or disabling its person, ends it at once.
+- A session holds for 30 days from when it was last used, and for 180 days at most; signing out, or disabling its
+  person, ends it at once. Its cookie is another one after each proof of identity. How people prove who they are is
+  in `api/signing_in.py`.
 - Every route gets its viewer from `SignedIn`: a `Person` with their roles, and with what farms grant them, as they
-  are in this moment.
+  are in this moment; a program's is limited by its token. What is for people alone takes `Browser`.
 - A route that answers with a farm's data calls `Account.note` before it answers: for somebody from outside it looks
   at the rights again and writes the read down, in one transaction. So nothing begins to be answered once a
   withdrawal is committed, and nothing is read that does not stand in the audit.
@@ -15,22 +16,25 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Depends, HTTPException, Request, Response
+from sqlalchemy.orm import Session
 
+from api import tokens
 from api.centre import PREFIX, Centre, CentreNow
 from api.ears import Ear
-from api.problems import not_found
-from collectors.registry import people, rights_version
+from api.problems import Refused, not_found
+from collectors.registry import browsers, people, recovery, rights_version
+from collectors.registry import tokens as program_tokens
 from collectors.registry.sight import Sight, sights_of
 from collectors.registry.viewer import Person, Service, belongs_to
 from makiba.data_class import DataClass
 
 COOKIE: Final = "makiba_session"
-SESSION_MS: Final = 30 * 86_400_000
+SESSION_MS: Final = browsers.IDLE_MS
 RENEW_AFTER_MS: Final = 3_600_000
 """A session's end is moved at most this often, so that looking at pages costs no write."""
 
@@ -38,6 +42,8 @@ TOKEN_BYTES: Final = 32
 CODE_BYTES: Final = 20
 
 SERVICE: Final = Service("api")
+_PROGRAM: Final = "token:"
+"""Before a token's id, where a session's hash might stand."""
 
 
 class TooManyAttempts(Exception):
@@ -69,71 +75,84 @@ def new_code() -> str:
 # ------------------------------------------------------------------------------------------- coming and going
 
 
-def sign_in(centre: Centre, login: str, password: str, address: str) -> int | None:
-    """The person's id when login and password fit; None otherwise. `TooManyAttempts` when it comes too often."""
-    key = f"login {digest(people.fold_login(login))} {address}"
-    _begin(centre, key)
-    with centre.registry.read() as session:
-        row = people.person_by_login(session, SERVICE, login)
-    usable = row is not None and row.disabled_ms is None
-    kept = row.password_hash if row is not None and usable else None
-    if not centre.passwords.matches(kept, password) or row is None:
-        return None
-    centre.attempts.succeeded(key)
-    if kept is not None and centre.passwords.is_outdated(kept):
-        renewed = centre.passwords.hash(password)
-        with centre.registry.write() as session:
-            people.set_password_hash(session, SERVICE, row.id, renewed)
-    return row.id
-
-
 def join(centre: Centre, code: str, address: str) -> int | None:
-    """The person whom `code` invites, and the code is used up by one; None when it does not hold."""
+    """The person whom `code` invites or lets in again, and it is used up by one; None when it does not hold."""
     key = f"join {address}"
-    _begin(centre, key)
+    begin_attempt(centre, key)
     with centre.registry.write() as session:
         person_id = people.redeem_invitation(session, SERVICE, digest(code), centre.clock())
+        if person_id is None:
+            person_id = recovery.use_link(session, SERVICE, digest(code), centre.clock())
     if person_id is not None:
         centre.attempts.succeeded(key)
     return person_id
 
 
-def _begin(centre: Centre, key: str) -> None:
+def begin_attempt(centre: Centre, key: str) -> None:
+    """Counts an attempt of `key` as failed until it succeeded; `TooManyAttempts` when it has to wait."""
     wait_ms = centre.attempts.begin(key, centre.clock())
     if wait_ms:
         raise TooManyAttempts(wait_ms)
 
 
-def begin_session(centre: Centre, request: Request, response: Response, person_id: int) -> None:
-    """Signs the browser in; the session that it had before is gone."""
+def begin_session(
+    centre: Centre, request: Request, response: Response, person_id: int, way: browsers.Way = "password"
+) -> None:
+    """Signs the browser in, which its person is told elsewhere; the session that it had before is gone."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     now_ms = centre.clock()
+    device = request.headers.get("user-agent", "")
     with centre.registry.write() as session:
-        if before := request.cookies.get(COOKIE):
+        if before := session_cookie(request, centre):
             people.delete_session(session, SERVICE, digest(before))
-        people.create_session(
-            session,
-            SERVICE,
-            token_hash=digest(token),
-            person_id=person_id,
-            now_ms=now_ms,
-            expires_ms=now_ms + SESSION_MS,
-            device=request.headers.get("user-agent", ""),
-        )
+        row = browsers.create_session(
+            session, SERVICE, token_hash=digest(token), person_id=person_id, now_ms=now_ms,
+            expires_ms=now_ms + SESSION_MS, way=way, device=device,
+        )  # fmt: skip
+        browsers.notify(
+            session, SERVICE, person_id, "signed-in", now_ms, way=way, device=device, session_id=row.id
+        )  # fmt: skip
+    _set_cookie(centre, response, token)
+
+
+def renew_session(centre: Centre, response: Response, browser: SignedInBrowser, *, proved: bool) -> None:
+    """The browser's session has another cookie, and the one before opens nothing; `proved`: that it is its person."""
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    proved_ms = centre.clock() if proved else None
+    with centre.registry.write() as session:
+        if not browsers.renew_session(session, SERVICE, browser.session_hash, digest(token), proved_ms):
+            raise not_signed_in()
     _set_cookie(centre, response, token)
 
 
 def end_session(centre: Centre, request: Request, response: Response) -> None:
     """Signs the browser out, if it was in."""
-    if token := request.cookies.get(COOKIE):
+    if token := session_cookie(request, centre):
         with centre.registry.write() as session:
             people.delete_session(session, SERVICE, digest(token))
-    response.delete_cookie(COOKIE, path="/", secure=centre.is_https, httponly=True, samesite="strict")
+    response.delete_cookie(
+        cookie_name(centre), path="/", secure=centre.is_https, httponly=True, samesite="strict"
+    )  # fmt: skip
+
+
+def cookie_name(centre: Centre, name: str = COOKIE) -> str:
+    """What the cookie is called: over HTTPS so that no other host and no page without TLS can set it."""
+    return f"__Host-{name}" if centre.is_https else name
+
+
+def session_cookie(request: Request, centre: Centre) -> str:
+    """The session's cookie; empty when there is none."""
+    return request.cookies.get(cookie_name(centre), "")
 
 
 def _set_cookie(centre: Centre, response: Response, token: str) -> None:
+    set_cookie(centre, response, COOKIE, token, SESSION_MS)
+
+
+def set_cookie(centre: Centre, response: Response, name: str, value: str, for_ms: int) -> None:
+    """A cookie that no script reads, that goes to this host alone and with no foreign page's request."""
     response.set_cookie(
-        COOKIE, token, max_age=SESSION_MS // 1000, path="/", secure=centre.is_https, httponly=True,
+        cookie_name(centre, name), value, max_age=for_ms // 1000, path="/", secure=centre.is_https, httponly=True,
         samesite="strict",
     )  # fmt: skip
 
@@ -141,34 +160,78 @@ def _set_cookie(centre: Centre, response: Response, token: str) -> None:
 # -------------------------------------------------------------------------------------------------- who looks
 
 
-def signed_in_browser(request: Request, response: Response, centre: CentreNow) -> SignedInBrowser:
-    """Who is looking; 401 when nobody is signed in. Moves the session's end on."""
-    token = request.cookies.get(COOKIE, "")
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """Who is looking, as a person at a browser or as their program; `key` is what their open streams go by."""
+
+    person: Person
+    key: str
+
+
+def looking(request: Request, response: Response, centre: CentreNow) -> Looking:
+    """Who is looking, by the session's cookie or by a program's token; 401 when nobody is, 400 with both."""
+    text = tokens.bearer(request)
+    if text is not None and session_cookie(request, centre):
+        raise Refused(400, "Send either the session's cookie or a token, not both.", slug="two-credentials")
+    centre.rates.nobody(request, count=0)  # who has guessed too often is not looked up
+    found = _at_a_browser(request, response, centre) if text is None else _program(centre, text)
+    if found is None:
+        centre.rates.nobody(request)
+        raise not_signed_in()
+    centre.rates.person(found.key if found.person.limit else str(found.person.id))
+    return found
+
+
+def _at_a_browser(request: Request, response: Response, centre: Centre) -> Looking | None:
+    """Moves the session's end on."""
+    token = session_cookie(request, centre)
     now_ms = centre.clock()
     with centre.registry.read() as session:
         signed = people.signed_in(session, SERVICE, [digest(token)], now_ms).get(digest(token)) if token else None
     if signed is None:
-        raise not_signed_in()
+        return None
     row, person = signed.session, signed.person
     if now_ms - row.seen_ms >= RENEW_AFTER_MS:
         with centre.registry.write() as session:
-            people.touch(session, SERVICE, row.token_hash, now_ms, now_ms + SESSION_MS)
+            people.touch(session, SERVICE, row.token_hash, now_ms, browsers.end_of(row, now_ms))
         _set_cookie(centre, response, token)
-    return SignedInBrowser(person, row.token_hash)
+    return Looking(person, row.token_hash)
 
 
-def signed_in(browser: Annotated[SignedInBrowser, Depends(signed_in_browser)]) -> Person:
-    """Who is looking; 401 when nobody is signed in."""
-    return browser.person
+def _program(centre: Centre, text: str) -> Looking | None:
+    token, now_ms = tokens.parse(text), centre.clock()
+    if token is None:
+        return None
+    with centre.registry.read() as session:
+        signed = program_tokens.with_secret(session, SERVICE, token.id, token.secret_hash, now_ms)
+    if signed is None:
+        return None
+    if now_ms - (signed.token.used_ms or 0) >= program_tokens.USED_EVERY_MS:
+        with centre.registry.write() as session:
+            program_tokens.touch(session, SERVICE, token.id, now_ms)
+    return Looking(signed.person, _PROGRAM + token.id)
 
 
+def signed_in(looking: LookingNow) -> Person:
+    """Who is looking; 401 when nobody is."""
+    return looking.person
+
+
+def signed_in_browser(looking: LookingNow) -> SignedInBrowser:
+    """Who is looking at a browser: 403 for a program. For what people alone decide, such as how they sign in."""
+    if looking.person.limit is not None:
+        raise Refused(403, "This is for people at a browser, not for programs.", slug="not-for-programs")
+    return SignedInBrowser(looking.person, looking.key)
+
+
+LookingNow = Annotated[Looking, Depends(looking)]
 SignedIn = Annotated[Person, Depends(signed_in)]
 Browser = Annotated[SignedInBrowser, Depends(signed_in_browser)]
 
 
 def not_signed_in() -> HTTPException:
-    """The answer to who is not signed in (any more)."""
-    return HTTPException(401, "Please sign in.")
+    """The answer to who is not signed in (any more), whatever they sent."""
+    return HTTPException(401, "Please sign in.", {"WWW-Authenticate": "Bearer"})
 
 
 # ---------------------------------------------------------------------------------------------------- accounts
@@ -234,13 +297,23 @@ def rights_of(centre: Centre, ears: Iterable[Ear]) -> tuple[int, Mapping[Ear, Ri
     wanted = list(ears)
     with centre.registry.read() as session:
         version = rights_version.current(session)
-        signed = people.signed_in(session, SERVICE, {ear.session_hash for ear in wanted}, now_ms)
+        signed = _signed_in(session, {ear.session_hash for ear in wanted}, now_ms)
         persons = {ear: ear.narrowed(signed[ear.session_hash].person) for ear in wanted if ear.session_hash in signed}
         sights = sights_of(session, SERVICE, persons.values())
     return version, {
         ear: Rights(person, sight, version, signed[ear.session_hash].until_ms)
         for (ear, person), sight in zip(persons.items(), sights, strict=True)
     }
+
+
+def _signed_in(
+    session: Session, keys: Collection[str], now_ms: int
+) -> Mapping[str, people.SignedIn | program_tokens.SignedInProgram]:
+    """Who looks by each of these keys, browsers and programs."""
+    programs = {key.removeprefix(_PROGRAM) for key in keys if key.startswith(_PROGRAM)}
+    found = program_tokens.signed_in(session, SERVICE, programs, now_ms)
+    browsers_of = people.signed_in(session, SERVICE, [k for k in keys if not k.startswith(_PROGRAM)], now_ms)
+    return {**browsers_of, **{_PROGRAM + token_id: program for token_id, program in found.items()}}
 
 
 def version_now(centre: Centre) -> int:

@@ -28,6 +28,7 @@ from api.routes import (
     series,
     session,
     stream,
+    tokens,
 )
 from api.shapes import Names
 
@@ -50,6 +51,7 @@ PARTS: Final = (
     herd_events,
     fields,
     placements,
+    tokens,
 )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path
+from fastapi import APIRouter, Path
 from sqlalchemy.orm import Session
 
 from api.alert_view import person_name
 from api.centre import CentreNow
-from api.problems import not_found
+from api.once import Once
+from api.paging import Paging
+from api.problems import invalid, not_found
 from api.sessions import SERVICE, SignedIn
 from api.shapes import ClassName, ConsentIn, ConsentOut, ConsentsOut, Names
 from collectors.registry import consent, people
@@ -25,20 +27,21 @@ GONE = Names(ja="いなくなった人", en="somebody who is gone")
 
 
 @router.get("/sites/{site}/consents")
-def list_of(site: str, viewer: SignedIn, centre: CentreNow) -> ConsentsOut:
+def list_of(site: str, viewer: SignedIn, centre: CentreNow, page: Paging) -> ConsentsOut:
     """All consents that the farm ever gave, the newest first."""
     require_insider(viewer, site)
     with centre.registry.read() as session:
-        rows = consent.list_consents(session, viewer, site)
-        return ConsentsOut(consents=[_shown(session, row, centre.clock()) for row in rows])
+        rows = consent.list_consents(session, viewer, site, page.ask, page.after)
+        rows, next_page = page.cut(rows, lambda row: (row.given_ms, row.id))
+        return ConsentsOut(rows=[_shown(session, row, centre.clock()) for row in rows], next=next_page)
 
 
 @router.post("/sites/{site}/consents", status_code=201)
-def give(site: str, given: ConsentIn, viewer: SignedIn, centre: CentreNow) -> ConsentOut:
+def give(site: str, given: ConsentIn, viewer: SignedIn, centre: CentreNow, once: Once) -> ConsentOut:
     """Shows classes of the farm's data to a role on it, or to one person with such a role. It holds at once."""
     require_insider(viewer, site)
     now_ms = centre.clock()
-    with centre.registry.write() as session:
+    with once.write(site, "consent") as session:
         person_id = people.number_of(session, SERVICE, given.person) if given.person is not None else None
         try:
             row = consent.give(
@@ -46,8 +49,19 @@ def give(site: str, given: ConsentIn, viewer: SignedIn, centre: CentreNow) -> Co
                 from_ms=given.from_ms, until_ms=given.until_ms,
             )  # fmt: skip
         except ValueError as error:
-            raise HTTPException(422, str(error)) from None
-        return _shown(session, row, now_ms)
+            raise invalid("", str(error)) from None
+        return once.made(_shown(session, row, now_ms), f"/sites/{site}/consents/{row.id}")
+
+
+@router.get("/sites/{site}/consents/{consent_id}")
+def one(site: str, consent_id: ConsentId, viewer: SignedIn, centre: CentreNow) -> ConsentOut:
+    """One consent of the farm, in force or not."""
+    require_insider(viewer, site)
+    with centre.registry.read() as session:
+        row = consent.get_consent(session, viewer, site, consent_id)
+        if row is None:
+            raise not_found()
+        return _shown(session, row, centre.clock())
 
 
 @router.delete("/sites/{site}/consents/{consent_id}", status_code=204)

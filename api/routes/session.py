@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from api import sessions
+from api import sessions, signing_in
 from api.centre import CentreNow
-from api.sessions import SignedIn
+from api.problems import Refused, invalid
+from api.sessions import Browser, SignedIn
 from api.shapes import Health, Join, Language, Names, PersonOut, SessionOut, SignIn, SiteRole
+from api.shapes.sign_in import Assertion, CodeIn, PasskeyOptions, ProofIn
 from collectors.registry import people, sites
 from collectors.registry.viewer import classes_on
 
@@ -22,26 +27,75 @@ def health(centre: CentreNow) -> Health:
 
 @router.post("/session", status_code=204)
 def sign_in(given: SignIn, request: Request, response: Response, centre: CentreNow) -> None:
-    """Signs in with login and password. Whatever is wrong, the answer is the same."""
+    """Signs in with login and password. Whatever is wrong, the answer is the same.
+
+    401 `code-needed`: both are right, and `POST /session/code` follows within five minutes.
+    """
     try:
-        person_id = sessions.sign_in(centre, given.login, given.password, _address(request))
-    except sessions.TooManyAttempts as error:
-        raise _wait(error) from None
+        with signing_in_too_often():
+            person_id = signing_in.with_password(centre, given.login, given.password, _address(request))
+    except signing_in.CodeNeeded as needed:
+        asked = Response()
+        signing_in.begin_challenge(centre, asked, "code", signing_in.CODE_MS, person_id=needed.person_id)
+        raise Refused(
+            401, "Now the code of your app, please.", {"Set-Cookie": asked.headers["set-cookie"]}, slug="code-needed"
+        ) from None
     if person_id is None:
         raise HTTPException(401, "Login and password do not fit.")
     sessions.begin_session(centre, request, response, person_id)
 
 
+@router.post("/session/code", status_code=204)
+def sign_in_with_code(given: CodeIn, request: Request, response: Response, centre: CentreNow) -> None:
+    """Signs in with the code that follows the password: of the authenticator app, or a recovery code."""
+    with signing_in_too_often():
+        person_id = signing_in.with_code(centre, request, given.code, _address(request))
+    if person_id is None:
+        raise HTTPException(401, "The code does not fit, or came too late after the password.")
+    sessions.begin_session(centre, request, response, person_id)
+
+
+@router.post("/session/passkey/options")
+def passkey_options(response: Response, centre: CentreNow) -> PasskeyOptions:
+    """What the browser asks for a passkey: to sign in, or to prove again who somebody is. It holds five minutes."""
+    return PasskeyOptions(publicKey=signing_in.ask_passkey(centre, response))
+
+
+@router.post("/session/passkey", status_code=204)
+def sign_in_with_passkey(given: Assertion, request: Request, response: Response, centre: CentreNow) -> None:
+    """Signs in with what a passkey answered; no login is needed."""
+    person_id = signing_in.with_passkey(centre, request, given.model_dump())
+    if person_id is None:
+        raise HTTPException(401, "This passkey does not open anything here; please try again.")
+    sessions.begin_session(centre, request, response, person_id, "passkey")
+
+
+@router.post("/session/proof", status_code=204)
+def prove(given: ProofIn, browser: Browser, request: Request, response: Response, centre: CentreNow) -> None:
+    """Proves again who is signed in: for ten minutes they may change what cannot be taken back easily."""
+    if (given.password is None) == (given.passkey is None):
+        raise invalid("", "either a password or a passkey")
+    if given.passkey is not None:
+        if signing_in.with_passkey(centre, request, given.passkey.model_dump()) != browser.person.id:
+            raise not_proved()
+    else:
+        with signing_in_too_often():
+            proof = signing_in.proves(centre, browser.person, given.password or "", given.code)
+        if proof == "code-needed":
+            raise Refused(403, "The code of your app as well, please.", slug="code-needed")
+        if proof == "wrong":
+            raise not_proved()
+    sessions.renew_session(centre, response, browser, proved=True)
+
+
 @router.post("/session/join", status_code=204)
 def join(given: Join, request: Request, response: Response, centre: CentreNow) -> None:
     """Signs in with the code of an invitation."""
-    try:
+    with signing_in_too_often():
         person_id = sessions.join(centre, given.code, _address(request))
-    except sessions.TooManyAttempts as error:
-        raise _wait(error) from None
     if person_id is None:
         raise HTTPException(401, "This code does not hold, or not any more; ask for a new one.")
-    sessions.begin_session(centre, request, response, person_id)
+    sessions.begin_session(centre, request, response, person_id, "invitation")
 
 
 @router.delete("/session", status_code=204)
@@ -87,6 +141,17 @@ def _address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def _wait(error: sessions.TooManyAttempts) -> HTTPException:
-    seconds = -(-error.wait_ms // 1000)
-    return HTTPException(429, f"Too many attempts; wait {seconds} s.", {"Retry-After": str(seconds)})
+@contextmanager
+def signing_in_too_often() -> Iterator[None]:
+    """Who tries too often is told how long to wait."""
+    try:
+        yield
+    except sessions.TooManyAttempts as error:
+        seconds = -(-error.wait_ms // 1000)
+        detail = f"Too many attempts; wait {seconds} s."
+        raise Refused(429, detail, {"Retry-After": str(seconds)}, slug="too-many") from None
+
+
+def not_proved() -> Refused:
+    """The answer to who is signed in, and gave a wrong password, code or passkey."""
+    return Refused(403, "That does not fit.", slug="not-proved")

@@ -35,7 +35,7 @@ from api import alert_news, bookmarks
 from api.centre import Centre, CentreNow
 from api.ears import Ear
 from api.hub import KINDS, Kind, News, Step, Stream
-from api.sessions import Account, Accounting, Browser, Rights, not_signed_in, rights_of
+from api.sessions import Account, Accounting, LookingNow, Rights, not_signed_in, rights_of
 from api.shapes import CentreNews, HelloNews, Names, TimeNews
 from collectors.registry import RegistryError
 from collectors.registry.sight import Sight
@@ -116,7 +116,7 @@ async def _until_gone(receive: Receive) -> None:
     responses={200: {"description": __doc__, "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def stream(
-    browser: Browser,
+    looking: LookingNow,
     centre: CentreNow,
     account: Accounting,
     last_event_id: Annotated[str, Header(max_length=200)] = "",
@@ -125,7 +125,7 @@ async def stream(
     kinds: Annotated[list[Kind] | None, Query(max_length=3, description="Of these kinds of news only")] = None,
 ) -> EventStream:
     """The stream of what is new on the viewer's farms."""
-    ear = Ear(browser.session_hash, _set(sites), _set(classes))
+    ear = Ear(looking.key, _set(sites), _set(classes))
     _, found = await run_in_threadpool(rights_of, centre, [ear])
     rights = found.get(ear)
     if rights is None:

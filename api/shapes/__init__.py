@@ -3,8 +3,9 @@
 Times are UTC in whole milliseconds since 1970. Values are in the catalogue's unit; a person sees
 `value * factor + offset` with `decimals` and `unit`. Names are in Japanese and English.
 
-What comes in is a `Given`: strict (no number in a string), nothing unknown. Its texts are `Line` or `Text`, which take
-no half characters, and nothing that a database, a terminal or a table would trip over; its times `Millis`; its ids `Id`.
+What comes in is a `Given`: strict (no number in a string), nothing unknown. Its texts are `Line` or `Text`, which
+take no half characters and nothing that a database, a terminal or a table would trip over; its times are `Millis`,
+its ids `Id`.
 """
 
 from __future__ import annotations
@@ -287,7 +288,10 @@ class ConsentOut(Shape):
 
 
 class ConsentsOut(Shape):
-    consents: list[ConsentOut]
+    """The newest first; `next` is the `cursor` that goes on, None at the end."""
+
+    rows: list[ConsentOut]
+    next: str | None
 
 
 class AuditOut(Shape):

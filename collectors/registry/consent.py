@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from collectors.registry import audit
@@ -84,11 +84,24 @@ def withdraw(session: Session, viewer: Viewer, site: str, consent_id: str, now_m
     return row
 
 
-def list_consents(session: Session, viewer: Viewer, site: str) -> Sequence[Consent]:
-    """All that `site` ever gave, the newest first. `NotAllowed` for who may not see its audit."""
+def list_consents(
+    session: Session, viewer: Viewer, site: str, limit: int | None = None, after: tuple[int, str] | None = None
+) -> Sequence[Consent]:
+    """What `site` ever gave, the newest first; `after` goes on behind that time and id.
+
+    `NotAllowed` for who may not see its audit.
+    """
     require(viewer, site, "see audit")
     query = select(Consent).where(Consent.site_id == site)
-    return session.scalars(query.order_by(Consent.given_ms.desc(), Consent.id)).all()
+    if after is not None:
+        query = query.where(tuple_(Consent.given_ms, Consent.id) < after)
+    return session.scalars(query.order_by(Consent.given_ms.desc(), Consent.id.desc()).limit(limit)).all()
+
+
+def get_consent(session: Session, viewer: Viewer, site: str, consent_id: str) -> Consent | None:
+    """One that `site` gave; None when it gave none of this id. `NotAllowed` for who may not see its audit."""
+    require(viewer, site, "see audit")
+    return session.scalar(select(Consent).where(Consent.site_id == site, Consent.id == consent_id))
 
 
 def in_force(row: Consent, now_ms: int) -> bool:

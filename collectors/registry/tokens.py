@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import CursorResult, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from collectors.registry import audit, people
@@ -40,7 +40,12 @@ USED_EVERY_MS: Final = 3_600_000
 
 
 class WrongToken(ValueError):
-    """A token cannot be made so; the message says why, and its first word which field it is about."""
+    """A token cannot be made so; `field` says what of it is wrong."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +89,15 @@ def make(
     return row
 
 
-def list_tokens(session: Session, viewer: Viewer, person_id: int) -> Sequence[ApiToken]:
-    """All tokens of a person, the newest first, also those that are over."""
+def list_tokens(
+    session: Session, viewer: Viewer, person_id: int, limit: int, after: tuple[int, str] | None = None
+) -> Sequence[ApiToken]:
+    """Tokens of a person, the newest first, also those that are over; `after` goes on behind that time and id."""
     _require_self(viewer, person_id)
     query = select(ApiToken).where(ApiToken.person_id == person_id)
-    return session.scalars(query.order_by(ApiToken.created_ms.desc(), ApiToken.id.desc())).all()
+    if after is not None:
+        query = query.where(tuple_(ApiToken.created_ms, ApiToken.id) < after)
+    return session.scalars(query.order_by(ApiToken.created_ms.desc(), ApiToken.id.desc()).limit(limit)).all()
 
 
 def get_token(session: Session, viewer: Viewer, person_id: int, token_id: str) -> ApiToken | None:
@@ -164,14 +173,14 @@ def limit_of(row: ApiToken) -> Limit:
 
 def _check(session: Session, person: Person, wish: Wish, now_ms: int) -> None:
     if not now_ms < wish.expires_ms <= now_ms + LONGEST_MS:
-        raise WrongToken("expires_ms: from now on, and at most a year")
+        raise WrongToken("expires_ms", "from now on, and at most a year")
     if any(not may_see(person, site) or site not in {*person.roles, *person.grants} for site in wish.sites or ()):
-        raise WrongToken("sites: only farms that you may see")
+        raise WrongToken("sites", "only farms that you may see")
     if any(action not in FOR_PROGRAMS for action in wish.actions or ()):
-        raise WrongToken(f"actions: of {', '.join(sorted(FOR_PROGRAMS))}")
+        raise WrongToken("actions", f"of {', '.join(sorted(FOR_PROGRAMS))}")
     theirs = (ApiToken.person_id == person.id, ApiToken.revoked_ms.is_(None), ApiToken.expires_ms > now_ms)
     if (session.scalar(select(func.count()).select_from(ApiToken).where(*theirs)) or 0) >= MOST_PER_PERSON:
-        raise WrongToken(f"name: you have {MOST_PER_PERSON} tokens already; revoke one")
+        raise WrongToken("name", f"you have {MOST_PER_PERSON} tokens already; revoke one")
 
 
 def _reached(person: Person, row: ApiToken) -> list[str]:

@@ -22,7 +22,7 @@ from api.passwords import Passwords
 from api.reads import Reads
 from api.server import listen
 from api.sessions import digest
-from collectors.registry import Registry, consent, open_registry, people
+from collectors.registry import Registry, browsers, consent, open_registry, people
 from collectors.registry.sites import (
     DeviceSpec,
     PlacementSpec,
@@ -156,13 +156,13 @@ class Centre:
             ).id
 
     def cookie(self, person: int, *, for_ms: int = 3_600_000) -> str:
-        """A new session of a person, ending in `for_ms`; its cookie."""
+        """A new session of a person who proved who they are just now, ending in `for_ms`; its cookie."""
         token = f"token-of-{person}-{for_ms}-{time.monotonic_ns()}"
         now = self.clock()
         with self.registry.write() as session:
-            people.create_session(
+            browsers.create_session(
                 session, CONSOLE, token_hash=digest(token), person_id=person, now_ms=min(now, now + for_ms),
-                expires_ms=now + for_ms,
+                expires_ms=now + for_ms, way="password", device="",
             )  # fmt: skip
         return token
 

@@ -353,7 +353,7 @@ def test_a_consent_and_its_audit_are_told_in_words_of_both_languages(town: Town)
         "given_by": "ownerさん", "withdrawn_ms": None, "withdrawn_by": None, "in_force": True,
     }  # fmt: skip
     assert town.browser.delete(f"{path}/{told['id']}", headers=cookie).status_code == 204
-    [now] = [c for c in town.browser.get(path, headers=cookie).json()["consents"] if c["id"] == told["id"]]
+    [now] = [c for c in town.browser.get(path, headers=cookie).json()["rows"] if c["id"] == told["id"]]
     assert (now["in_force"], now["withdrawn_by"]) == (False, "ownerさん")
     rows = town.browser.get(f"{PREFIX}/sites/{SITE}/audit?limit=500", headers=cookie).json()["rows"]
     about = [r for r in rows if r["detail"].get("consent") == told["id"]]
