@@ -61,10 +61,10 @@ def list_(site: Annotated[str, typer.Argument(help="Whose data")]) -> None:
     with command_registry() as registry, registry.read() as session:
         for row in consent.list_consents(session, CONSOLE, site):
             person = people.get_person(session, CONSOLE, row.person_id) if row.person_id is not None else None
-            until = f"until {_day(row.until_ms)}" if row.until_ms else "in force"
-            state = f"withdrawn {_day(row.withdrawn_ms)}" if row.withdrawn_ms else until
+            until = f"until {day(row.until_ms)}" if row.until_ms else "in force"
+            state = f"withdrawn {day(row.withdrawn_ms)}" if row.withdrawn_ms else until
             to = row.role or (person.login if person else "(gone)")
-            typer.echo("\t".join([row.id, to, " ".join(row.classes), _day(row.from_ms), state]))
+            typer.echo("\t".join([row.id, to, " ".join(row.classes), day(row.from_ms), state]))
 
 
 @app.command()
@@ -80,5 +80,6 @@ def withdraw(
             raise wrong(f"{site} gave no consent {consent_id}; see `makiba consent list {site}`")
 
 
-def _day(at_ms: int) -> str:
+def day(at_ms: int) -> str:
+    """A time as a command prints it."""
     return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M}Z"

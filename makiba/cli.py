@@ -35,6 +35,7 @@ SUMMARIES = {
     "tail": "What comes in just now, line by line",
     "user": "People who may sign in",
     "consent": "What a farm shows to people outside it",
+    "token": "Programs that act for a person, and their tokens",
     "pki": "Keys and certificates of gateways and services",
 }
 

@@ -70,7 +70,7 @@ def one(token_id: TokenId, browser: Browser, centre: CentreNow) -> TokenOut:
 def revoke(token_id: TokenId, browser: Browser, centre: CentreNow) -> None:
     """Ends the token at once, on open streams too. Again changes nothing."""
     with centre.registry.write() as session:
-        if tokens.revoke(session, browser.person, browser.person, token_id, centre.clock()) is None:
+        if tokens.revoke(session, browser.person, browser.person.id, token_id, centre.clock()) is None:
             raise not_found()
 
 

@@ -90,7 +90,11 @@ def make(
 
 
 def list_tokens(
-    session: Session, viewer: Viewer, person_id: int, limit: int, after: tuple[int, str] | None = None
+    session: Session,
+    viewer: Viewer,
+    person_id: int,
+    limit: int | None = None,
+    after: tuple[int, str] | None = None,
 ) -> Sequence[ApiToken]:
     """Tokens of a person, the newest first, also those that are over; `after` goes on behind that time and id."""
     _require_self(viewer, person_id)
@@ -106,15 +110,16 @@ def get_token(session: Session, viewer: Viewer, person_id: int, token_id: str) -
     return session.scalar(select(ApiToken).where(ApiToken.person_id == person_id, ApiToken.id == token_id))
 
 
-def revoke(session: Session, viewer: Viewer, person: Person, token_id: str, now_ms: int) -> ApiToken | None:
-    """Ends a token at once; again changes nothing. None when `person` has none of this id."""
-    _require_self(viewer, person.id)
-    found = select(ApiToken).where(ApiToken.person_id == person.id, ApiToken.id == token_id)
+def revoke(session: Session, viewer: Viewer, person_id: int, token_id: str, now_ms: int) -> ApiToken | None:
+    """Ends a token at once; again changes nothing. None when the person has none of this id."""
+    _require_self(viewer, person_id)
+    found = select(ApiToken).where(ApiToken.person_id == person_id, ApiToken.id == token_id)
     row = session.scalar(found.with_for_update())
     if row is not None and row.revoked_ms is None:
         row.revoked_ms = now_ms
         session.flush()
-        for site in _reached(person, row):
+        person = people.viewers_of(session, Service("api"), [person_id], now_ms).get(person_id)
+        for site in _reached(person, row) if person else ():
             audit.note_change(session, viewer, site, "token.revoked", now_ms, token=row.id, name=row.name)
     return row
 
