@@ -19,6 +19,7 @@ from api.routes import (
     fields,
     groups,
     herd_events,
+    imports,
     leaving,
     maintenance,
     overview,
@@ -50,6 +51,7 @@ PARTS: Final = (
     groups,
     herd_events,
     fields,
+    imports,
     placements,
     tokens,
 )

@@ -24,6 +24,12 @@ EXCEL_DAY_ZERO: Final = date(1899, 12, 30)
 EXCEL_DAYS: Final = range(20_000, 80_000)
 """1954..2119: below and above, a bare number is no day that somebody means."""
 RESTORED_ZEROS: Final = 2
+EARLIEST_DAY: Final = date(1950, 1, 1)
+LATEST_DAY: Final = date(2100, 1, 1)
+_TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029")
+"""Signs that turn the direction of writing around, or end a line unseen."""
+_LABEL: Final = re.compile(r"[^\s\x00-\x20\x7f-\xa0/\\:?#%\u200b-\u200f\u2060-\u206f\ufeff]+")
+"""A number that stands in an address: no blanks and none of `/ \\ : ? # %`."""
 
 _PARTS: Final = re.compile(r"(\d{4})([/.\-年])(\d{1,2})([/.\-月])(\d{1,2})日?")
 _COMPACT: Final = re.compile(r"(\d{4})(\d{2})(\d{2})")
@@ -77,9 +83,10 @@ def day_of(text: str, format_: str = "") -> Read[date] | Said:
 
 def _checked(parts: list[int], text: str) -> Read[date] | Said:
     try:
-        return Read(date(*parts))
+        day = date(*parts)
     except ValueError:
         return _no_day(text)
+    return Read(day) if EARLIEST_DAY <= day <= LATEST_DAY else _no_day(text)
 
 
 def _no_day(text: str) -> Said:
@@ -115,11 +122,20 @@ def digits_of(text: str, count: int) -> Read[str] | Said:
     return Read(full, said("zeros-restored", text=word, digits=full))
 
 
-def text_of(text: str, most: int) -> Read[str] | Said:
-    """A text of people: as it is, without blanks around it."""
+def text_of(text: str, most: int, *, lines: bool = False) -> Read[str] | Said:
+    """A text of people: as it is, without blanks around it; several `lines` where they may be."""
     word = text.replace("\r\n", "\n").replace("\r", "\n").strip()
-    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in word):
+    allowed = "\n\t" if lines else ""
+    if any((unicodedata.category(c) in ("Cc", "Cs") or c in _TURNING) and c not in allowed for c in word):
         return said("control")
     if len(word) > most:
         return said("too-long", count=len(word), most=most)
     return Read(unicodedata.normalize("NFC", word))
+
+
+def label_of(text: str, most: int) -> Read[str] | Said:
+    """The farm's own number of something."""
+    word = unwrapped(plain(text))
+    if len(word) > most:
+        return said("too-long", count=len(word), most=most)
+    return Read(word) if _LABEL.fullmatch(word) else said("not-a-label", text=word)

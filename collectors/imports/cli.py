@@ -27,6 +27,7 @@ from collectors.imports.sheet import open_sheet
 from collectors.registry import Registry, imports, sites
 from collectors.registry.schema.imports import ImportFile, ImportRow
 from collectors.ways.csv_mapping import MappingFile
+from collectors.ways.icar_cli import run_icar
 from collectors.ways.import_cli import REFUSED_EXIT, SHOWN_REFUSALS, run_import, stop_on_signals
 from collectors.ways.port import now_ms
 from makiba.settings import load_settings
@@ -52,6 +53,7 @@ import_ = typer.Typer(
     pretty_exceptions_enable=False,
 )
 import_.command("readings")(run_import)
+import_.command("icar")(run_icar)
 
 FileArg = Annotated[
     Path, typer.Argument(metavar="FILE", help="A CSV file", exists=True, dir_okay=False, readable=True)
@@ -152,6 +154,7 @@ def schema_(
 _WRONG: Final = {
     "readings-stay": "readings cannot be taken back: the store has no way to remove single values",
     "under-way": "it is under way just now; try again in half a minute",
+    "another-under-way": "another import of this farm is under way; try again in half a minute",
     "is-undone": "it was taken back already",
     "not-applied": "it was never applied",
     "too-late": "it is older than 30 days",
@@ -188,6 +191,8 @@ def _run(kind: Kind, file: Path, mapping: Path | None, site: str, *, preview: bo
                 typer.echo(f"{file}: {_counted(row.counts)}; nothing to do")
                 raise typer.Exit(REFUSED_EXIT if row.counts["refused"] else 0)
             work.begin_apply(registry, CONSOLE, farm, row.id, now_ms)
+        except imports.WrongState as error:
+            fail(_WRONG.get(error.code, f"it is {error.state}"))
         except work.PlanStale as error:
             for one, why in error.rows:
                 typer.echo(f"{file}:{one.line}:1: {one.label}: {words_of(why)['en']}", err=True)

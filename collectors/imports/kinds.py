@@ -19,7 +19,9 @@ Kind = Literal["animals", "events", "fields"]
 """What is a row of the registry each; `readings` are imported too, by `collectors/ways/csv_import.py`."""
 TABLES: Final[tuple[Kind, ...]] = get_args(Kind)
 
-Reader = Literal["digits", "tag", "text", "day", "time", "word", "number", "whole", "hours", "outline"]
+Reader = Literal[
+    "digits", "tag", "text", "day", "label", "lines", "time", "word", "number", "whole", "hours", "outline"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ _KEYS: Final = (
     ),
     Cell(
         "number",
-        "text",
+        "label",
         "牛番号",
         "farm number",
         (
@@ -158,7 +160,7 @@ _KEYS: Final = (
     ),
 )
 _NOTE: Final = Cell(
-    "note", "text", "備考", "note", ("備考", "メモ", "摘要", "コメント", "note", "notes", "remarks", "comment"), 2000
+    "note", "lines", "備考", "note", ("備考", "メモ", "摘要", "コメント", "note", "notes", "remarks", "comment"), 2000
 )
 
 ANIMALS: Final = (
@@ -452,7 +454,7 @@ LAND: Final = by_word(
 FIELDS: Final = (
     Cell(
         "number",
-        "text",
+        "label",
         "ほ場番号",
         "field number",
         (

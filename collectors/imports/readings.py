@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from sqlalchemy.orm import Session
 
 from collectors.imports.kinds import ANIMALS, fold
 from collectors.imports.said import Said, said
@@ -31,6 +32,7 @@ from collectors.ways.csv_rows import Rows
 from collectors.ways.port import IngestDoor
 from makiba.located_yaml import ConfigErrors, Problem
 
+LookAgain = Callable[[Session, Viewer], Viewer]
 MAX_SHOWN: Final = 1_000
 HEADS_WITHIN: Final = 30
 COLLECTOR: Final = Service("collector")
@@ -99,6 +101,11 @@ _QUANTITIES: Final[dict[str, dict[str, Any]]] = {
     )
     for head in heads
 }
+
+
+def mapping_for(text: str, file: Path, name: str) -> Mapping_:
+    """The mapping that somebody sent as `text`, or that of the file's heads."""
+    return parse_mapping(text, "mapping") if text else mapping_of_heads(file, name)
 
 
 def mapping_of_heads(file: Path, name: str) -> Mapping_:
@@ -227,7 +234,7 @@ def _refused(number: int, one: Refused) -> dict[str, Any]:
 
 def apply_readings(
     registry: Registry, store: Store, viewer: Viewer, site: str, import_id: str, file: Path, mapping: Mapping_,
-    clock: Clock, stop: threading.Event,
+    clock: Clock, stop: threading.Event, look_again: LookAgain = lambda _, viewer: viewer,
 ) -> ImportFile:  # fmt: skip
     """Stores what the plan counted; done again it changes nothing. `PlanStale` when the bytes are others.
 
@@ -241,13 +248,14 @@ def apply_readings(
     if sha256_of(file) != row.sha256:
         raise PlanStale([])
     door = IngestDoor(Ingest(registry, store))
-    note = _Noting(registry, viewer, site, import_id, clock)
+    note = _Noting(registry, viewer, site, import_id, clock, look_again)
     work = CsvImport(file, resolved(mapping, file, row.name), site, source, door, lambda _: None, note)
     try:
         work.run(stop)
     except Interrupted:
         return row
     with registry.write() as session:
+        viewer = look_again(session, viewer)
         row = imports.get_import(session, viewer, site, import_id, lock=True)
         if row is None:
             raise Gone(import_id)
@@ -258,10 +266,13 @@ def apply_readings(
 
 
 class _Noting:
-    """Notes from time to time how many bytes of the file are done."""
+    """Notes from time to time how many bytes of the file are done, and whether its viewer still may do it."""
 
-    def __init__(self, registry: Registry, viewer: Viewer, site: str, import_id: str, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, viewer: Viewer, site: str, import_id: str, clock: Clock, look_again: LookAgain
+    ) -> None:
         self._registry, self._viewer, self._site, self._id, self._clock = registry, viewer, site, import_id, clock
+        self._look_again = look_again
         self._noted_ms = 0
 
     def __call__(self, position: int) -> None:
@@ -270,6 +281,9 @@ class _Noting:
             return
         self._noted_ms = now_ms
         with self._registry.write() as session:
-            row = imports.get_import(session, self._viewer, self._site, self._id, lock=True)
-            if row is not None and row.state == "applying":
-                imports.note_step(self._viewer, row, done=position - row.done, now_ms=now_ms)
+            viewer = self._look_again(session, self._viewer)
+            row = imports.get_import(session, viewer, self._site, self._id, lock=True)
+            if row is None:
+                raise Gone(self._id)
+            if row.state == "applying":
+                imports.note_step(viewer, row, done=position - row.done, now_ms=now_ms)

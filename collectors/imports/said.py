@@ -58,6 +58,11 @@ def words_of(kept: Mapping[str, Any]) -> dict[str, str]:
     return Said(code, kept.get("about", {})).words()
 
 
+def is_refusal(kept: Mapping[str, Any]) -> bool:
+    """Whether what `Said.kept` made is why something is refused."""
+    return WORDS.get(str(kept.get("code")), ("refusal",))[0] == "refusal"
+
+
 WORDS: Final[Mapping[str, tuple[Weight, str, str]]] = {
     # what stands in a cell
     "not-a-day": (
@@ -97,6 +102,10 @@ WORDS: Final[Mapping[str, tuple[Weight, str, str]]] = {
         "refusal", "has {count} characters, at most {most}", "{count}文字 あります。{most}文字までです",
     ),
     "control": ("refusal", "holds a control character", "使えない 文字(制御文字)が あります"),
+    "not-a-label": (
+        "refusal", "'{text}' is no number of ours: no blanks and none of / \\ : ? # %",
+        "番号「{text}」に 空白や / \\ : ? # % は 使えません",
+    ),
     "not-an-outline": ("refusal", "is no GeoJSON polygon: {why}", "GeoJSONの 図形では ありません: {why}"),
     # a row
     "broken-row": ("refusal", "{why}", "この行は 読めません: {why}"),

@@ -14,7 +14,7 @@ from datetime import time as TimeOfDay
 from pathlib import Path
 from typing import Any, Final
 
-from collectors.imports.cells import Read, clock_of, day_of, digits_of, plain, text_of
+from collectors.imports.cells import Read, clock_of, day_of, digits_of, label_of, plain, text_of
 from collectors.imports.kinds import Cell, fold
 from collectors.imports.mapping import HEADS_WITHIN, Layout, LoadedMapping, Slot, find_heads, lay_out
 from collectors.imports.said import Said, said
@@ -172,7 +172,9 @@ def read_cell(cell: Cell, text: str, decimal: str = ".", format_: str = "") -> R
         return _number(cell, text, decimal)
     if cell.read == "outline":
         return _outline(text, cell.most)
-    return text_of(plain(text) if cell.most <= DIGITS * 10 else text, cell.most)
+    if cell.read == "label":
+        return label_of(text, cell.most)
+    return text_of(text, cell.most, lines=cell.read == "lines")
 
 
 def _number(cell: Cell, text: str, decimal: str) -> Read[Any] | Said:

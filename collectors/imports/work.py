@@ -179,7 +179,7 @@ def begin_apply(registry: Registry, viewer: Viewer, site: str, import_id: str, c
     """Claims the plan and compares it with the registry. `imports.WrongState`, `PlanStale`, `Gone`."""
     with registry.write() as session:
         row = _locked(session, viewer, site, import_id)
-        begins = imports.begin_apply(viewer, row, clock())
+        begins = imports.begin_apply(session, viewer, row, clock())
     if begins:
         try:
             _compare(registry, viewer, site, row)
@@ -207,13 +207,16 @@ def _compare(registry: Registry, viewer: Viewer, site: str, row: ImportFile) -> 
 def go_on(
     registry: Registry, viewer: Viewer, site: str, import_id: str, clock: Clock, *,
     stop: threading.Event | None = None, progress: Progress | None = None,
+    look_again: Callable[[Session, Viewer], Viewer] = lambda _, viewer: viewer,
 ) -> ImportFile:  # fmt: skip
     """Does what is left to do of an import that is being applied or taken back, and ends it.
 
-    It returns early, in the state in which it is, once `stop` is set.
+    It returns early, in the state in which it is, once `stop` is set. `look_again` gives the viewer with the rights
+    that they have by now, in the transaction of each step.
     """
     while True:
         with registry.write() as session:
+            viewer = look_again(session, viewer)
             row = _locked(session, viewer, site, import_id)
             if row.state not in ("applying", "undoing"):
                 return row
@@ -281,7 +284,7 @@ def begin_undo(registry: Registry, viewer: Viewer, site: str, import_id: str, cl
     """Claims an import to be taken back. `imports.WrongState`, `Gone`."""
     with registry.write() as session:
         row = _locked(session, viewer, site, import_id)
-        imports.begin_undo(viewer, row, clock())
+        imports.begin_undo(session, viewer, row, clock())
         return row
 
 

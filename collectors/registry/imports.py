@@ -27,6 +27,8 @@ UNDO_ACTION: Final[Mapping[str, Action]] = {**ACTION, "events": "edit animals"}
 PLAN_MS: Final = 86_400_000
 """A plan that nobody applied for so long is forgotten."""
 UNDO_MS: Final = 30 * 86_400_000
+MAX_PLANS: Final = 10
+"""Plans that a farm has at a time; a new one takes the oldest one's place."""
 QUIET_MS: Final = 30_000
 """A step that said nothing for so long is not under way any more: whoever did it is gone."""
 
@@ -110,6 +112,9 @@ def begin(
 ) -> ImportFile:  # fmt: skip
     """A file that is being planned."""
     require(viewer, site, ACTION[kind])
+    open_ = select(ImportFile.id).where(ImportFile.site_id == site, ImportFile.state.in_(("planning", "planned")))
+    too_many = list(session.scalars(open_.order_by(ImportFile.planned_ms.desc()).offset(MAX_PLANS - 1)))
+    session.execute(delete(ImportFile).where(ImportFile.id.in_(too_many)))
     row = ImportFile(
         id=secrets.token_urlsafe(16), site_id=site, version=1, kind=kind, state="planning", name=name,
         sha256=sha256, size_bytes=size_bytes, mapping=mapping, columns=[], counts={}, said=[], done=0, total=0,
@@ -133,9 +138,10 @@ def set_planned(viewer: Viewer, row: ImportFile, **what: Any) -> None:
     _set(row, state="planned", **what)
 
 
-def begin_apply(viewer: Viewer, row: ImportFile, now_ms: int) -> bool:
+def begin_apply(session: Session, viewer: Viewer, row: ImportFile, now_ms: int) -> bool:
     """Begins or goes on with applying `row` (found locked); True when it begins. `WrongState`."""
     require(viewer, row.site_id, ACTION[row.kind])
+    _check_alone(session, row, now_ms)
     if row.state == "applying" and row.applied_ms is not None and now_ms - row.applied_ms >= QUIET_MS:
         _set(row, applied_ms=now_ms)
         return False
@@ -147,9 +153,10 @@ def begin_apply(viewer: Viewer, row: ImportFile, now_ms: int) -> bool:
     return True
 
 
-def begin_undo(viewer: Viewer, row: ImportFile, now_ms: int) -> None:
+def begin_undo(session: Session, viewer: Viewer, row: ImportFile, now_ms: int) -> None:
     """Begins or goes on with taking `row` (found locked) back. `WrongState`."""
     require(viewer, row.site_id, UNDO_ACTION[row.kind])
+    _check_alone(session, row, now_ms)
     last_ms = (row.undone_ms if row.state == "undoing" else row.applied_ms) or 0
     if row.kind == "readings":
         raise WrongState("readings-stay", row.state)
@@ -205,8 +212,8 @@ def forget_old_plans(session: Session, viewer: Viewer, now_ms: int) -> int:
     old = and_(ImportFile.state.in_(("planning", "planned")), ImportFile.planned_ms < now_ms - PLAN_MS)
     found = list(session.scalars(select(ImportFile.id).where(old)))
     session.execute(delete(ImportFile).where(ImportFile.id.in_(found)))
-    session.execute(update(ImportFile).where(ImportFile.kept.is_not(None), ImportFile.planned_ms < now_ms - 2 * PLAN_MS,
-                                             ImportFile.state != "applying").values(kept=None))  # fmt: skip
+    late = and_(ImportFile.kept.is_not(None), ImportFile.planned_ms < now_ms - 2 * PLAN_MS)
+    session.execute(update(ImportFile).where(late).values(kept=None))
     return len(found)
 
 
@@ -214,6 +221,17 @@ def kept_files(session: Session, viewer: Viewer) -> set[str]:
     """The names of all bytes that are still needed."""
     require_service(viewer)
     return {name for name in session.scalars(select(ImportFile.kept)) if name is not None}
+
+
+def _check_alone(session: Session, row: ImportFile, now_ms: int) -> None:
+    """`WrongState` while another import of the farm is under way: one at a time keeps the machine for others."""
+    busy = or_(
+        and_(ImportFile.state == "applying", ImportFile.applied_ms > now_ms - QUIET_MS),
+        and_(ImportFile.state == "undoing", ImportFile.undone_ms > now_ms - QUIET_MS),
+    )
+    others = select(ImportFile.id).where(ImportFile.site_id == row.site_id, ImportFile.id != row.id, busy)
+    if session.scalar(others.limit(1)) is not None:
+        raise WrongState("another-under-way", row.state)
 
 
 def _set(row: ImportFile, **what: Any) -> None:
