@@ -4,7 +4,7 @@
   person: a row moved to somebody else opens nothing. With another key the codes fit no more; recovery codes do.
 - A code is right in its step and in the one before and after, and each step is used up once (`collectors.registry.
   codes`), by whichever process.
-- A recovery code has 98 random bits; only its SHA-256 is kept.
+- A recovery code has 117 random bits; only its SHA-256 is kept.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ISSUER: Final = "Makiba"
 RECOVERY_CODES: Final = 10
 _LETTERS: Final = "abcdefghjkmnpqrstvwxyz23456789"  # none that are read as another
 _GROUPS: Final = 4
-_GROUP: Final = 5
+_GROUP: Final = 6
 _NONCE_BYTES: Final = 12
 _USE: Final = "one-time codes"
 
@@ -56,7 +56,7 @@ def matching_step(secret: str, code: str, now_ms: int) -> int | None:
     totp = pyotp.TOTP(secret, digits=DIGITS, interval=STEP_MS // 1000)
     now = now_ms // STEP_MS
     found = None
-    for step in range(now - DRIFT_STEPS, now + DRIFT_STEPS + 1):
+    for step in range(max(0, now - DRIFT_STEPS), now + DRIFT_STEPS + 1):
         if hmac.compare_digest(totp.generate_otp(step).encode(), code.encode()):
             found = step
     return found
@@ -103,7 +103,7 @@ def _owner(person_id: int) -> bytes:
 
 
 def new_recovery_codes() -> list[str]:
-    """Codes as people write them down: `abcde-fghjk-mnpqr-stvwx`."""
+    """Codes as people write them down: `abcdef-ghjkmn-pqrstv-wxyz23`."""
     return ["-".join(_group() for _ in range(_GROUPS)) for _ in range(RECOVERY_CODES)]
 
 

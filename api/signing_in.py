@@ -11,13 +11,14 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from fastapi import Request, Response
 
-from api import one_time, passkeys
+from api import known_browsers, one_time, passkeys
 from api.centre import Centre
 from api.passkeys import RelyingParty, relying_party
 from api.problems import Refused
@@ -26,8 +27,12 @@ from collectors.registry import browsers, codes, people, sign_in
 from collectors.registry.schema.sign_in import Challenge
 from collectors.registry.viewer import Person
 
+log = logging.getLogger(__name__)
+
 CHALLENGE_COOKIE: Final = "makiba_challenge"
 CODE_MS: Final = 300_000
+FREE_EVERYWHERE: Final = 30
+"""So many failures of one login are free, from all addresses together, in browsers that its person does not know."""
 
 Proof = Literal["right", "wrong", "code-needed"]
 
@@ -43,19 +48,23 @@ class CodeNeeded(Exception):
 # ----------------------------------------------------------------------------------------------------- password
 
 
-def with_password(centre: Centre, login: str, password: str, address: str) -> int | None:
+def with_password(centre: Centre, request: Request, login: str, password: str, address: str) -> int | None:
     """The person's id when login and password fit; None otherwise. `CodeNeeded`, `TooManyAttempts`."""
     key = _login_key(login, address)
     begin_attempt(centre, key)
     with centre.registry.read() as session:
         found = sign_in.person_to_sign_in(session, SERVICE, login)
     row, has_codes = found or (None, False)
+    word = request.cookies.get(cookie_name(centre, known_browsers.COOKIE), "")
+    if not known_browsers.is_word_of(centre.key, word, row.id if row is not None else 0):
+        begin_attempt(centre, _everywhere_key(login), FREE_EVERYWHERE)
     kept = row.password_hash if row is not None and row.disabled_ms is None else None
     if not centre.passwords.matches(kept, password) or row is None or kept is None:
         return None
     if has_codes:
         raise CodeNeeded(row.id)  # the attempt is not forgotten: the code may be guessed at too
     centre.attempts.succeeded(key)
+    centre.attempts.succeeded(_everywhere_key(login))
     _renew_hash(centre, row.id, kept, password)
     return row.id
 
@@ -76,6 +85,7 @@ def with_code(centre: Centre, request: Request, code: str, address: str) -> int 
             return None
     centre.attempts.succeeded(_code_key(row.id))
     centre.attempts.succeeded(_login_key(row.login, address))
+    centre.attempts.succeeded(_everywhere_key(row.login))
     return row.id
 
 
@@ -97,7 +107,11 @@ def code_fits(centre: Centre, person_id: int, code: str) -> bool:
     if step is None:
         return False
     with centre.registry.write() as session:
-        return codes.use_totp(session, SERVICE, person_id, row.sealed, step)
+        fits = codes.use_totp(session, SERVICE, person_id, row.sealed, step)
+        if not fits:
+            log.warning("a one-time code of person %d came again", person_id)
+            browsers.notify(session, SERVICE, person_id, "code-used-again", now_ms)
+    return fits
 
 
 def proves(centre: Centre, person: Person, password: str, code: str | None) -> Proof:
@@ -153,6 +167,10 @@ def _renew_hash(centre: Centre, person_id: int, kept: str, password: str) -> Non
 
 def _login_key(login: str, address: str) -> str:
     return f"login {digest(people.fold_login(login))} {address}"
+
+
+def _everywhere_key(login: str) -> str:
+    return f"login {digest(people.fold_login(login))} everywhere"
 
 
 def _code_key(person_id: int) -> str:

@@ -13,6 +13,7 @@ from api.routes import (
     alerts,
     animals,
     audit,
+    browsers,
     consents,
     contacts,
     data,
@@ -28,6 +29,7 @@ from api.routes import (
     rota,
     series,
     session,
+    sign_in,
     stream,
     tokens,
 )
@@ -35,6 +37,8 @@ from api.shapes import Names
 
 PARTS: Final = (
     session,
+    sign_in,
+    browsers,
     overview,
     places,
     series,

@@ -33,6 +33,9 @@ WORDS: Final[Mapping[NoticeKind, Names]] = {
     ),
     "codes-on": Names(ja="確認コードを 使い始めました", en="codes follow the password from now on"),
     "codes-off": Names(ja="確認コードを やめました", en="no code follows the password any more"),
+    "code-used-again": Names(
+        ja="使われた 確認コードが もう一度 入力され 断りました", en="a code that was used came again, and was refused"
+    ),
     "recovery-code-used": Names(ja="回復コードが 使われました", en="a recovery code was used"),
     "recovery-codes-made": Names(ja="回復コードを 作り直しました", en="new recovery codes were made"),
     "browsers-signed-out": Names(ja="ほかの 端末を ログアウトしました", en="other browsers were signed out"),

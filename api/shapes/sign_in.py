@@ -14,7 +14,7 @@ MAX_FIELD: Final = 20_000
 Base64url = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", min_length=1, max_length=MAX_FIELD)]
 
 _ID: Final = "Zk3vFQy1nUe0cJmB7sHTgQ"
-_CODE: Final = "wjdbx-fqhb8-hxqm7-hqf4q"
+_CODE: Final = "wjdbxf-qhb8hx-qm7hqf-4q2k9z"
 
 
 def _seen(example: Any) -> ConfigDict:

@@ -17,7 +17,7 @@ from collectors.registry.viewer import Person, Service, require_service
 Way = Literal["password", "passkey", "invitation", "oidc"]
 NoticeKind = Literal[
     "signed-in", "password-changed", "password-removed", "passkey-added", "passkey-removed", "passkey-copied",
-    "codes-on", "codes-off", "recovery-code-used", "recovery-codes-made", "browsers-signed-out",
+    "codes-on", "codes-off", "code-used-again", "recovery-code-used", "recovery-codes-made", "browsers-signed-out",
 ]  # fmt: skip
 
 IDLE_MS: Final = 30 * 86_400_000

@@ -90,7 +90,9 @@ class Authenticator:
             "pubKeyCredParams"
         ]
         assert wanted["authenticatorSelection"]["userVerification"] == "required"
-        held = Held(secrets.token_bytes(32), Key(self.algorithm), wanted["rp"]["id"], wanted["user"]["id"])
+        held = Held(
+            lies.get("own_id", secrets.token_bytes(32)), Key(self.algorithm), wanted["rp"]["id"], wanted["user"]["id"]
+        )
         self.held.append(held)
         cose = held.key.cose()
         attested = bytes(16) + len(held.id).to_bytes(2, "big") + held.id + cose
