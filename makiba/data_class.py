@@ -47,6 +47,8 @@ BY_QUANTITY: Final[Mapping[str, DataClass]] = {
     "milk_temperature": "tank",
     "milk_volume": "tank",
     "milk_yield": "herd",
+    "milk_conductivity": "herd",
+    "milking_duration": "herd",
     "body_weight": "herd",
     "ear_tag": "herd",
     "weather_warnings": "weather",

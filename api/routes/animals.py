@@ -199,7 +199,7 @@ def series(site: str, animal: AnimalRef, viewer: SignedIn, centre: CentreNow, ac
         row = _found(session, viewer, site, animal)
         subjects = animals.subjects_of(session, viewer, row)
         sight = farm_sight(session, SERVICE, viewer, site)
-    shown = _series(subjects, centre.store.latest(site), sight)
+    shown = _series(subjects, centre.store.latest(site, {s.subject for s in subjects}), sight)
     told = AnimalSeriesOut(
         subjects=[AnimalSubject(subject=s.subject, from_ms=s.from_ms, to_ms=s.to_ms) for s in subjects], series=shown
     )
