@@ -9,6 +9,8 @@ export class ApiError extends Error {
     readonly failure: Failure,
     readonly status: number,
     message: string,
+    /** The end of the problem's type, such as `proof-needed`; empty where the status says it all. */
+    readonly kind = "",
   ) {
     super(message);
   }
@@ -17,10 +19,10 @@ export class ApiError extends Error {
 const BASE = "/api/v1";
 const WAIT_MS = 15_000;
 
-async function request(method: string, path: string, body?: unknown): Promise<Response> {
+export async function send(method: string, path: string, body?: unknown, more: Record<string, string> = {}): Promise<Response> {
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort(), WAIT_MS);
-  const headers: Record<string, string> = method === "GET" ? {} : { "X-Makiba": "1" };
+  const headers: Record<string, string> = method === "GET" ? more : { "X-Makiba": "1", ...more };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer: Response;
   try {
@@ -40,39 +42,43 @@ async function request(method: string, path: string, body?: unknown): Promise<Re
   if (answer.ok) return answer;
   // 502..504 come from a proxy whose Makiba is down: for the person that is the same as no answer
   if (answer.status >= 502 && answer.status <= 504) throw new ApiError("unreachable", answer.status, answer.statusText);
-  throw new ApiError(answer.status === 401 ? "signed-out" : "refused", answer.status, await detail(answer));
+  const problem = await problemOf(answer);
+  const kind = /^\/problems\/(.+)$/.exec(problem.type ?? "")?.[1] ?? "";
+  throw new ApiError(answer.status === 401 ? "signed-out" : "refused", answer.status, problem.detail ?? problem.title ?? answer.statusText, kind);
 }
 
-async function detail(answer: Response): Promise<string> {
+async function problemOf(answer: Response): Promise<{ type?: string; title?: string; detail?: string }> {
   try {
-    const problem = (await answer.json()) as { title?: string; detail?: string };
-    return problem.detail ?? problem.title ?? answer.statusText;
+    return (await answer.json()) as { type?: string; title?: string; detail?: string };
   } catch {
-    return answer.statusText;
+    return {};
   }
 }
 
-async function get<T>(path: string): Promise<T> {
-  return (await (await request("GET", path)).json()) as T;
+/** What a request is answered with. */
+export async function take<T>(method: string, path: string, body?: unknown): Promise<T> {
+  return (await (await send(method, path, body)).json()) as T;
 }
+
+const get = <T>(path: string): Promise<T> => take<T>("GET", path);
 
 const part = encodeURIComponent;
 
 export const api = {
   session: () => get<Session>("/session"),
-  signIn: (login: string, password: string) => request("POST", "/session", { login, password }),
-  join: (code: string) => request("POST", "/session/join", { code }),
-  signOut: () => request("DELETE", "/session"),
-  setLanguage: (language: Language) => request("PUT", "/session/language", { language }),
+  signIn: (login: string, password: string) => send("POST", "/session", { login, password }),
+  join: (code: string) => send("POST", "/session/join", { code }),
+  signOut: () => send("DELETE", "/session"),
+  setLanguage: (language: Language) => send("PUT", "/session/language", { language }),
   places: (site: string) => get<Places>(`/sites/${part(site)}/places`),
   alerts: async (site: string, state: "active" | "ended", limit = 50) =>
     (await get<{ rows: Alert[] }>(`/sites/${part(site)}/alerts?state=${state}&limit=${limit}`)).rows,
   alert: (id: string) => get<Alert>(`/alerts/${part(id)}`),
-  acknowledge: async (id: string) => (await (await request("POST", `/alerts/${part(id)}/acknowledge`)).json()) as Alert,
+  acknowledge: async (id: string) => (await (await send("POST", `/alerts/${part(id)}/acknowledge`)).json()) as Alert,
   windows: (site: string, subject: string, quantity: string, startMs: number, endMs: number, points: number) =>
     get<Windows>(
       `/sites/${part(site)}/series/${part(subject)}/${part(quantity)}/windows?start_ms=${Math.floor(startMs)}&end_ms=${Math.floor(endMs)}&points=${points}`,
     ),
   faults: () => get<Fault[]>("/demo/faults"),
-  setFault: (id: string, on: boolean) => request("PUT", `/demo/faults/${part(id)}`, { on }),
+  setFault: (id: string, on: boolean) => send("PUT", `/demo/faults/${part(id)}`, { on }),
 };

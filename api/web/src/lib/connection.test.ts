@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { backOff, judgeConnection, SILENCE_MS, type Signs } from "./connection";
 import { Keep, type Kept } from "./keep";
-import { joinCode, readRoute, writeRoute, type Route } from "./route";
+import { broughtBy, readRoute, writeRoute, type Route } from "./route";
 
 const signs = (change: Partial<Signs> = {}): Signs => ({ heardAt: 1000, open: true, unreachable: false, broker: true, ...change });
 
@@ -67,8 +67,10 @@ describe("addresses", () => {
   });
 
   test("a sign-in link's code is read only from its own form", () => {
-    expect(joinCode("#join=AB%2FC-1")).toBe("AB/C-1");
-    expect(joinCode("#/alerts")).toBeNull();
-    expect(joinCode("#join=")).toBeNull();
+    expect(broughtBy("#join=AB%2FC-1")).toEqual({ kind: "join", code: "AB/C-1" });
+    expect(broughtBy("#invite=x")).toEqual({ kind: "invite", code: "x" });
+    expect(broughtBy("#first=x")).toEqual({ kind: "first", code: "x" });
+    expect(broughtBy("#/alerts")).toBeNull();
+    expect(broughtBy("#join=")).toBeNull();
   });
 });

@@ -4,12 +4,13 @@
  * `merge.ts` and `connection.ts`. After each reconnection everything is asked again: the stream is a hint, the server
  * the truth. What is known is kept on the device and shown, with its age, when there is no network.
  */
+import { Account, TurnedAway } from "./account.svelte";
 import { api, ApiError } from "./api";
 import { judgeConnection, type Connection, type Signs } from "./connection";
 import type { Alert, Fault, Language, Names, Place, Places, Reading, Session, Site, Subject } from "./contract";
 import type { Choices, Keep, TextSize } from "./keep";
 import { type Alerts, alertVersion, mergePlaces, mergeReadings, newestEvent, newestValue, putActive, putAlert, sortAlerts, subjectsOf } from "./merge";
-import { joinCode, readRoute, type Route } from "./route";
+import { broughtBy, readRoute, type Brought, type Route } from "./route";
 import { isLate } from "./show";
 import { Stream } from "./stream";
 import { type Filling, nameOf, say, stateWords, type Word } from "./words";
@@ -34,6 +35,11 @@ export class Farm {
   vibrate = $state(true);
   route = $state.raw<Route>({ page: "alerts" });
   signInProblem = $state<Word | null>(null);
+  /** Login and password were right; the code of the app is still to come. */
+  codeWanted = $state(false);
+  /** An invitation that waits for an answer. */
+  invited = $state.raw<Brought | null>(null);
+  readonly account = new Account();
   /** For screen readers: the last thing worth interrupting for. */
   spoken = $state("");
   sending = $state<string | null>(null);
@@ -115,10 +121,11 @@ export class Farm {
   }
 
   async #followAddress(): Promise<void> {
-    const code = joinCode(location.hash);
-    if (code !== null) {
+    const brought = broughtBy(location.hash);
+    if (brought !== null) {
       history.replaceState(null, "", `${location.pathname}${location.search}#/alerts`);
-      await this.#join(code);
+      if (brought.kind === "join") await this.#join(brought.code);
+      else this.invited = brought;
     }
     this.route = readRoute(location.hash);
     window.scrollTo(0, 0);
@@ -159,6 +166,7 @@ export class Farm {
     if (kept && kept.session.person.id !== session.person.id) this.keep.forget();
     this.phase = "signed-in";
     this.signInProblem = null;
+    this.codeWanted = false;
     this.#stream.start();
     await this.refresh();
   }
@@ -167,6 +175,21 @@ export class Farm {
 
   signIn(login: string, password: string): Promise<void> {
     return this.#enter(() => api.signIn(login, password), "sign_in_wrong");
+  }
+  signInWithCode(code: string): Promise<void> {
+    return this.#enter(() => this.account.signInWithCode(code), "code_wrong");
+  }
+  signInWithPasskey(): Promise<void> {
+    return this.#enter(() => this.account.signInWithPasskey(), "passkey_wrong");
+  }
+
+  /** After an invitation was answered: whoever is signed in now. */
+  async enterInvited(): Promise<void> {
+    this.invited = null;
+    await this.#signedIn(await api.session());
+  }
+  turnInvitationDown(): void {
+    this.invited = null;
   }
 
   /* A link that was used before does no harm to somebody who is signed in already. */
@@ -184,7 +207,10 @@ export class Farm {
       await this.#signedIn(await api.session());
     } catch (error) {
       this.phase = "signed-out";
+      if (error instanceof TurnedAway) return;
       if (!(error instanceof ApiError)) throw error;
+      this.codeWanted = error.kind === "code-needed" || (this.codeWanted && whenRefused === "code_wrong");
+      if (error.kind === "code-needed") return;
       const theirs = [400, 401, 403, 404, 410, 422].includes(error.status);
       this.signInProblem = error.failure === "unreachable" ? "sign_in_unreachable" : theirs ? whenRefused : "sign_in_refused";
     }

@@ -4,13 +4,16 @@ export type Route =
   | { page: "alert"; id: string }
   | { page: "places" }
   | { page: "series"; subject: string; quantity: string }
-  | { page: "settings" };
+  | { page: "settings" }
+  | { page: "ways" }
+  | { page: "people" }
+  | { page: "shares" };
 
 export function readRoute(hash: string): Route {
   const [page = "", ...rest] = hash.replace(/^#\/?/, "").split("/").map(decode);
   if (page === "alerts" && rest[0]) return { page: "alert", id: rest[0] };
   if (page === "places" && rest[0] && rest[1]) return { page: "series", subject: rest[0], quantity: rest[1] };
-  if (page === "places" || page === "settings") return { page };
+  if (page === "places" || page === "settings" || page === "ways" || page === "people" || page === "shares") return { page };
   return { page: "alerts" };
 }
 
@@ -21,10 +24,16 @@ export function writeRoute(route: Route): string {
   return `#/${route.page}`;
 }
 
-/** The one-time code of a sign-in link `#join=CODE`, null for any other address. */
-export function joinCode(hash: string): string | null {
-  const match = /^#join=([^&]+)$/.exec(hash);
-  return match ? decode(match[1] ?? "") : null;
+/** A one-time code that an address brings: to sign in, an invitation to a farm, or for the first administrator. */
+export interface Brought {
+  kind: "join" | "invite" | "first";
+  code: string;
+}
+
+/** The code behind the `#` of a link, null for any other address. */
+export function broughtBy(hash: string): Brought | null {
+  const match = /^#(join|invite|first)=([^&]+)$/.exec(hash);
+  return match ? { kind: match[1] as Brought["kind"], code: decode(match[2] ?? "") } : null;
 }
 
 function decode(text: string): string {

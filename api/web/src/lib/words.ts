@@ -2,8 +2,10 @@
  * です・ます, no honorifics. `{x}` is filled in.
  */
 import type { Language, Names } from "./contract";
+import { accountEn, accountJa } from "./words_account";
 
 const ja = {
+  ...accountJa,
   app: "まきば",
   app_sub: "牧場の 見守り",
   language: "ことば",
@@ -177,6 +179,7 @@ const ja = {
 export type Word = keyof typeof ja;
 
 const en: Record<Word, string> = {
+  ...accountEn,
   app: "Makiba",
   app_sub: "watching over the farm",
   language: "Language",
