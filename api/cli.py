@@ -39,15 +39,23 @@ def run(
     port: Annotated[
         int, typer.Option(help="Port; default: setting http_port", min=0, max=65535, show_default=False)
     ] = 0,
+    first: Annotated[bool, typer.Option("--first-link/--no-first-link", hidden=True)] = True,
 ) -> None:
     """Serve the pages and the API. Listens on this machine only unless told otherwise."""
     # Imported here: `makiba user` need not wait for the web framework.
     from api.app import create_app
+    from api.oidc import OidcMisconfigured, open_oidc
 
     settings = load_settings()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for chatty in ("uvicorn", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        open_oidc(settings)
+    except OidcMisconfigured as error:
+        raise wrong(str(error)) from None
+    if first:
+        say_first_link(settings)
     serve_app(create_app(settings), host or settings.http_host, port or settings.http_port)
 
 
@@ -76,6 +84,72 @@ def serve_app(app: object, host: str, port: int) -> None:
         except RegistryError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from None
+
+
+def say_first_link(settings: Settings) -> bool:
+    """While nobody administers this Makiba, says a new link by which somebody becomes it, and the older ones die."""
+    from api.sessions import digest, new_code
+    from collectors.registry import invitations
+
+    code = new_code()
+    with command_registry(settings, migrate=True) as registry, registry.write() as session:
+        if not invitations.make_first_link(session, CONSOLE, digest(code), now_ms()):
+            return False
+    minutes = invitations.FIRST_LINK_MS // 60_000
+    typer.echo(
+        f"Nobody administers this Makiba yet. Open this address within {minutes} minutes, once, to do it:\n"
+        f"管理者が まだ いません。{minutes}分以内に この アドレスを 開いて、管理者に なってください（1回だけ）:\n"
+        f"  {settings.address.rstrip('/')}/#first={code}",
+        err=True,
+    )
+    return True
+
+
+@user.command("first-link")
+def first_link(if_needed: Annotated[bool, typer.Option("--if-needed", hidden=True)] = False) -> None:
+    """Print again the address by which the first administrator is made; the one before holds no more."""
+    if not say_first_link(load_settings()) and not if_needed:
+        raise wrong("there is an administrator already; see `makiba user list`")
+
+
+@user.command()
+def password(login: Annotated[str, typer.Argument(help="Whose")]) -> None:
+    """Give a person a new password, asked for or read from standard input, and sign them out everywhere."""
+    from api.password_rules import PasswordRefused, check_new_password
+    from api.passwords import Passwords
+    from collectors.registry import people
+
+    new = _ask_password()
+    with command_registry() as registry:
+        with registry.read() as session:
+            person = people.person_by_login(session, CONSOLE, login)
+        if person is None:
+            raise _nobody(login)
+        try:
+            check_new_password(new, [person.login, person.name])
+            password_hash = Passwords().hash(new)
+        except (PasswordRefused, ValueError) as error:
+            raise wrong(str(error)) from None
+        with registry.write() as session:
+            people.set_password_hash(session, CONSOLE, person.id, password_hash)
+            people.delete_sessions(session, CONSOLE, person.id)
+
+
+@user.command()
+def recover(login: Annotated[str, typer.Argument(help="Whom")]) -> None:
+    """Print an address that lets a person in once, within an hour; all that let them in before is void at once."""
+    from api.sessions import digest, new_code
+    from collectors.registry import admin, people, recovery
+
+    code = new_code()
+    settings = load_settings()
+    with command_registry(settings) as registry, registry.write() as session:
+        person = people.person_by_login(session, CONSOLE, login)
+        if person is None or person.disabled_ms is not None:
+            raise _nobody(login)
+        recovery.answer_as_admin(session, CONSOLE, person, code_hash=digest(code), now_ms=now_ms())
+        admin.note(session, CONSOLE, "reset", person, now_ms())
+    typer.echo(f"{settings.address.rstrip('/')}/#join={code}")
 
 
 @user.command()
@@ -132,7 +206,7 @@ def invite(
     with command_registry(settings) as registry, registry.write() as session:
         person = people.person_by_login(session, CONSOLE, login)
         if person is None or person.disabled_ms is not None:
-            raise wrong(f"nobody signs in as {login!r}; see `makiba user list`")
+            raise _nobody(login)
         people.create_invitation(
             session,
             CONSOLE,
@@ -173,8 +247,12 @@ def disable(
     with command_registry() as registry, registry.write() as session:
         person = people.person_by_login(session, CONSOLE, login)
         if person is None:
-            raise wrong(f"nobody signs in as {login!r}; see `makiba user list`")
+            raise _nobody(login)
         people.set_disabled(session, CONSOLE, person.id, None if undo else now_ms())
+
+
+def _nobody(login: str) -> typer.Exit:
+    return wrong(f"nobody signs in as {login!r}; see `makiba user list`")
 
 
 def _role(text: str) -> tuple[str, Role]:

@@ -20,8 +20,8 @@ from api.sessions import (
     Looking,
     LookingNow,
     SignedInBrowser,
+    browser_of,
     not_signed_in,
-    signed_in_browser,
 )
 from collectors.registry import people, sign_in
 from collectors.registry.schema import WebSession
@@ -93,7 +93,7 @@ class LaterProof:
 
     def require(self) -> None:
         """Returns when who is looking proved it within the last ten minutes; 403 otherwise, and for programs."""
-        fresh(signed_in_browser(self.looking), self.centre)
+        fresh(browser_of(self.looking), self.centre)
 
 
 def later_proof(looking: LookingNow, centre: CentreNow) -> LaterProof:

@@ -218,7 +218,7 @@ class Oidc:
         self, method: str, url: str, body: str | None = None, headers: Mapping[str, str] | None = None
     ) -> Mapping[str, Any]:
         """The JSON object that `url` answers."""
-        context = ssl.create_default_context(cafile=self.ca)
+        context = ssl.create_default_context(cafile=self.ca) if url.startswith("https:") else None
         with urllib3.PoolManager(num_pools=1, timeout=TIMEOUT, retries=False, ssl_context=context) as http:
             try:
                 answer = http.request(

@@ -23,12 +23,13 @@ from typing import Annotated, Final
 from fastapi import Depends, HTTPException, Request, Response
 from sqlalchemy.orm import Session
 
-from api import tokens
+from api import known_browsers, tokens
 from api.centre import PREFIX, Centre, CentreNow
 from api.ears import Ear
 from api.problems import Refused, not_found
 from collectors.registry import browsers, people, recovery, rights_version
 from collectors.registry import tokens as program_tokens
+from collectors.registry.attempts import FREE_FAILURES
 from collectors.registry.sight import Sight, sights_of
 from collectors.registry.viewer import Person, Service, belongs_to
 from makiba.data_class import DataClass
@@ -88,9 +89,9 @@ def join(centre: Centre, code: str, address: str) -> int | None:
     return person_id
 
 
-def begin_attempt(centre: Centre, key: str) -> None:
+def begin_attempt(centre: Centre, key: str, free: int = FREE_FAILURES) -> None:
     """Counts an attempt of `key` as failed until it succeeded; `TooManyAttempts` when it has to wait."""
-    wait_ms = centre.attempts.begin(key, centre.clock())
+    wait_ms = centre.attempts.begin(key, centre.clock(), free)
     if wait_ms:
         raise TooManyAttempts(wait_ms)
 
@@ -113,6 +114,9 @@ def begin_session(
             session, SERVICE, person_id, "signed-in", now_ms, way=way, device=device, session_id=row.id
         )  # fmt: skip
     _set_cookie(centre, response, token)
+    if way != "invitation":  # which proves nothing about who they are
+        word = known_browsers.new_word(centre.key, person_id)
+        set_cookie(centre, response, known_browsers.COOKIE, word, known_browsers.HOLDS_MS)
 
 
 def renew_session(centre: Centre, response: Response, browser: SignedInBrowser, *, proved: bool) -> None:
@@ -219,9 +223,19 @@ def signed_in(looking: LookingNow) -> Person:
 
 def signed_in_browser(looking: LookingNow) -> SignedInBrowser:
     """Who is looking at a browser: 403 for a program. For what people alone decide, such as how they sign in."""
+    return browser_of(looking)
+
+
+def browser_of(looking: Looking) -> SignedInBrowser:
+    """Who is looking, at a browser; 403 for a program."""
     if looking.person.limit is not None:
         raise Refused(403, "This is for people at a browser, not for programs.", slug="not-for-programs")
     return SignedInBrowser(looking.person, looking.key)
+
+
+def person_at_browser(request: Request, response: Response, centre: Centre) -> Person:
+    """Who is looking at a browser, for a route that asks for it only sometimes; 401 when nobody is."""
+    return browser_of(looking(request, response, centre)).person
 
 
 LookingNow = Annotated[Looking, Depends(looking)]

@@ -82,6 +82,9 @@ def up_run(
             if not told and parts.is_ready("serve"):
                 told = True
                 typer.echo(f"Makiba: {settings.address}   (logs: {logs}; Ctrl-C stops)")
+                subprocess.run(
+                    makiba_command("user", "first-link", "--if-needed"), stdin=subprocess.DEVNULL, check=False
+                )
             if not told and (name := parts.hopeless()):
                 typer.echo(f"{name} does not start; the end of its log:\n{parts.tail(name)}", err=True)
                 raise typer.Exit(2)
@@ -120,7 +123,7 @@ def centre(settings: Settings, *, with_broker: bool) -> list[supervise.Child]:
         supervise.Child("watch", makiba_command("watch"), _with_port(env, settings, 1), after),
         supervise.Child(
             "serve",
-            makiba_command("serve"),
+            makiba_command("serve", "--no-first-link"),  # its console is a log; `up` says it
             _with_port(env, settings, 2),
             after,
             ready=lambda: supervise.answers(health),

@@ -21,9 +21,13 @@ from api.routes import (
     groups,
     herd_events,
     imports,
+    invitations,
     leaving,
     maintenance,
+    members,
+    oidc,
     overview,
+    people,
     placements,
     places,
     rota,
@@ -58,6 +62,10 @@ PARTS: Final = (
     imports,
     placements,
     tokens,
+    members,
+    invitations,
+    people,
+    oidc,
 )
 
 

@@ -190,7 +190,7 @@ def ask_to_be_let_in(given: RecoveryIn, request: Request, centre: CentreNow) -> 
 
 
 def _at_a_browser(request: Request, response: Response, centre: Centre) -> Person:
-    return sessions.signed_in_browser(sessions.looking(request, response, centre)).person
+    return sessions.person_at_browser(request, response, centre)
 
 
 def _accept(centre: Centre, code_hash: str, person_id: int) -> Invited:

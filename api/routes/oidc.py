@@ -220,7 +220,7 @@ def _person_of(centre: Centre, oidc: Oidc, who: Identity) -> int:
 
 
 def _link(centre: Centre, oidc: Oidc, who: Identity, flow: AccountFlow, request: Request, response: Response) -> None:
-    viewer = sessions.signed_in_browser(sessions.looking(request, response, centre)).person
+    viewer = sessions.person_at_browser(request, response, centre)
     if viewer.id != flow.person_id:
         raise _does_not_hold()
     with centre.registry.write() as session:

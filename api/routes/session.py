@@ -33,7 +33,7 @@ def sign_in(given: SignIn, request: Request, response: Response, centre: CentreN
     """
     try:
         with signing_in_too_often():
-            person_id = signing_in.with_password(centre, given.login, given.password, _address(request))
+            person_id = signing_in.with_password(centre, request, given.login, given.password, _address(request))
     except signing_in.CodeNeeded as needed:
         asked = Response()
         signing_in.begin_challenge(centre, asked, "code", signing_in.CODE_MS, person_id=needed.person_id)

@@ -10,7 +10,10 @@ from typer.testing import CliRunner, Result
 
 from api.cli import user
 from api.consent_cli import app as consent
+from tests.parts import free_port, makiba, wait_until
 from tests.service.serving import OTHER, PASSWORD, SITE, WRITE, Centre, now_ms, sign_in
+
+NEW_PASSWORD = "朝五時の 牛乳は あたたかい"
 
 
 @pytest.fixture
@@ -155,3 +158,61 @@ def test_a_wrong_consent_is_said(centre: Centre, arguments: tuple[str, ...], sai
     result = run_consent(*arguments)
     assert result.exit_code == 2
     assert said in result.output
+
+
+def first_code(output: str) -> str:
+    [line] = [line for line in output.splitlines() if "#first=" in line]
+    assert line.strip().startswith("https://makiba.example/#first=")
+    return line.partition("#first=")[2]
+
+
+def test_the_console_shows_a_link_for_the_first_administrator_until_there_is_one(centre: Centre) -> None:
+    old, new = (first_code(run("first-link").output) for _ in range(2))
+    given = {"name": "花子", "login": "hanako", "password": NEW_PASSWORD}
+    centre.clock.ms = now_ms()
+    with centre.serving() as browser:
+        for code, expected in ((old, 404), (new, 204)):
+            body = {**given, "code": code}
+            assert browser.post("/api/v1/first-administrator", json=body, headers=WRITE).status_code == expected
+    assert run("first-link").exit_code == 2
+    assert (run("first-link", "--if-needed").exit_code, run("first-link", "--if-needed").output) == (0, "")
+    with sqlite3.connect(centre.folder / "registry.db") as db:
+        assert new not in "\n".join(db.iterdump())
+
+
+def test_serving_says_the_link_on_the_console_once_for_each_start(tmp_path: Path) -> None:
+    env = {"MAKIBA_HOME": str(tmp_path), "MAKIBA_PUBLIC_URL": "https://makiba.example"}
+    codes = []
+    for number in range(2):
+        log = tmp_path / f"serve-{number}.log"
+        with makiba("serve", "--port", str(free_port()), log=log, env=env) as serving:
+            wait_until(lambda: "pages on" in serving.log(), 30, what="the pages are served")
+            assert serving.log().count("#first=") == 1
+            codes.append(first_code(serving.log()))
+    assert codes[0] != codes[1]
+
+
+def test_a_password_is_given_at_the_console_and_signs_the_person_out(centre: Centre) -> None:
+    centre.person()
+    with centre.signed_in() as browser:
+        assert run("password", "hanako", given="password123456").exit_code == 2
+        assert browser.get("/api/v1/session").status_code == 200
+        assert run("password", "Hanako", given=NEW_PASSWORD).exit_code == 0
+        assert browser.get("/api/v1/session").status_code == 401
+        sign_in(browser, "hanako", NEW_PASSWORD)
+    assert run("password", "nobody", given=NEW_PASSWORD).exit_code == 2
+
+
+def test_a_recovery_link_lets_in_and_what_let_in_before_does_not(centre: Centre) -> None:
+    centre.person()
+    centre.clock.ms = now_ms()
+    with centre.signed_in() as browser:
+        printed = run("recover", "hanako")
+        assert printed.exit_code == 0, printed.output
+        assert browser.get("/api/v1/session").status_code == 401
+        body = {"code": printed.output.strip().partition("#join=")[2]}
+        for expected in (204, 401):
+            assert browser.post("/api/v1/session/join", json=body, headers=WRITE).status_code == expected
+        again = {"login": "hanako", "password": PASSWORD}
+        assert browser.post("/api/v1/session", json=again, headers=WRITE).status_code == 401
+    assert run("recover", "nobody").exit_code == 2
