@@ -148,6 +148,13 @@ class IcarImport:
         self.tally.corrected += known is not None
         self.tally.entered += known is None
 
+    def _take_back(self, session: Session, event_id: str) -> None:
+        if self.door is None:
+            return
+        row = herd_events.get_event(session, self.viewer, self.site, event_id, lock=True)
+        if row is not None:
+            herd_events.delete_event(session, self.viewer, row, "meta.isDeleted", now_ms())
+
     def _measured(self, session: Session, animal: Animal, one: Measured, refused: list[Refusal]) -> Iterator[_Placed]:
         subject = next(
             (
