@@ -209,7 +209,7 @@ def _note(session: Session, word: Word) -> tuple[Reading, bool] | None:
         sites.DeviceSpec(d.name, d.bus, d.profile, d.every_s, tuple(clean(s, 64) for s in d.subjects))
         for d in reported.devices
     ]
-    sites.record_reported(session, _COLLECTOR, word.gateway, devices)
+    sites.record_reported(session, _COLLECTOR, word.gateway, devices, word.received_ms)
     return None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, or_, select, true, update
 from sqlalchemy.orm import Session
 
-from collectors.registry import lora, sources, weather
+from collectors.registry import lora, paces, sources, weather
 from collectors.registry.placements import end
 from collectors.registry.schema import Device, Gateway, Place, Placement, Site
 from collectors.registry.viewer import Service, Viewer, home_sites, require_service, visible_sites
@@ -194,7 +194,10 @@ def apply_site(
     kept += _apply_placements(session, spec, now_ms, overwrite)
     session.flush()
     _drop_unknown_places(session, spec, overwrite)
+    before = {d.name for d in lora.as_devices(session, viewer, spec.id)}
     lora.apply_devices(session, viewer, spec.id, spec.lorawan)
+    spoken = {d.name: d.every_s for d in lora.as_devices(session, viewer, spec.id)}
+    paces.note_paces(session, viewer, spec.id, spoken, before - set(spoken), now_ms)
     weather.apply_site_weather(session, viewer, spec.id, spec.weather)
     if spec.lorawan:
         sources.ensure_own(session, viewer, "lorawan", spec.id, now_ms)
@@ -345,10 +348,13 @@ def _order(connection: str) -> tuple[int, str]:
     return (len(connection), connection) if connection.isdigit() else (0, connection)
 
 
-def record_reported(session: Session, viewer: Service, gateway: str, devices: Sequence[DeviceSpec]) -> bool:
+def record_reported(
+    session: Session, viewer: Service, gateway: str, devices: Sequence[DeviceSpec], now_ms: int | None = None
+) -> bool:
     """Makes the devices of `gateway` be `devices`; False when the gateway is unknown or revoked.
 
-    A device that another gateway of the farm had moves here with its name.
+    A device that another gateway of the farm had moves here with its name. With `now_ms` it is noted since when they
+    measure how often.
     """
     require_service(viewer)
     owner = session.get(Gateway, gateway, with_for_update=True)
@@ -363,5 +369,9 @@ def record_reported(session: Session, viewer: Service, gateway: str, devices: Se
         row.every_s, row.subjects = spec.every_s, list(spec.subjects)
     session.flush()
     names = [spec.name for spec in devices]
+    if now_ms is not None:
+        had = session.scalars(select(Device.name).where(Device.gateway_id == gateway, Device.name.not_in(names)))
+        wanted = {spec.name: spec.every_s for spec in devices}
+        paces.note_paces(session, viewer, owner.site_id, wanted, had.all(), now_ms)
     session.execute(delete(Device).where(Device.gateway_id == gateway, Device.name.not_in(names)))
     return True

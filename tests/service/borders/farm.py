@@ -9,14 +9,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from collectors.registry import contacts, maintenance, people, placements, rota
+from collectors.registry import contacts, maintenance, people, placements, rota, sites
 from collectors.registry.contacts import ContactSpec
 from collectors.registry.maintenance import MaintenanceSpec
 from collectors.registry.placements import Move
 from collectors.registry.rota import ShiftSpec
 from collectors.registry.schema import PersonRow
+from collectors.registry.sites import DeviceSpec
 from collectors.registry.viewer import Service
-from makiba.data_class import DataClass
+from makiba.data_class import EVERYTHING, DataClass
 from tests.service.borders import Cells, Room, Route, cells
 
 CONSOLE = Service("console")
@@ -41,7 +42,14 @@ LOOKS: tuple[Route, ...] = (
     ("get", "/sites/{site}/places/{place_id}"),
     ("get", "/sites/{site}/placements"),
     ("get", "/sites/{site}/placements/{placement_id}"),
+    ("get", "/sites/{site}/devices"),
+    ("get", "/sites/{site}/devices/{device}"),
+    ("get", "/sites/{site}/devices/{device}/states"),
+    ("get", "/sites/{site}/gateways"),
+    ("get", "/sites/{site}/gateways/{gateway_id}"),
+    ("get", "/sites/{site}/gateways/{gateway_id}/states"),
 )
+COMPLETENESS: Route = ("get", "/sites/{site}/completeness")
 DOES: Mapping[Route, Cells] = {
     ("post", "/sites/{site}/maintenance"): technicians(201, 201),
     ("put", "/sites/{site}/maintenance/{window_id}"): technicians(200, 200),
@@ -93,7 +101,16 @@ def _ids(town: Any, site: str) -> Mapping[str, str]:
         # What stood there once is in no list of what stands there now.
         stood = placements.move(session, CONSOLE, site, Move(f"s-{secrets.token_hex(4)}", "barn-1"), now_ms - DAY_MS)
         stood.to_ms = now_ms
+        gateway = next(row.id for row in sites.list_gateways(session, CONSOLE, site))
+        # On the first farm it is one that is there: what stands there is counted by other tests.
+        device = "pt100" if gateway == "gw-a" else f"gauge-of-{gateway}"
+        if device != "pt100":
+            sites.record_reported(
+                session, CONSOLE, gateway, [DeviceSpec(device, "bus", "pt100-4ch", 10.0, (device,))]
+            )
         return {
+            "device": device,
+            "gateway_id": gateway,
             "place_id": place.id,
             "placement_id": stood.public_id,
             "contact_id": contact.id,
@@ -117,9 +134,10 @@ ROOM = Room(
         ("put", "/sites/{site}/rota/{shift_id}"): EDITED,
         ("delete", "/sites/{site}/rota/{shift_id}"): REMOVED,
         **dict.fromkeys(LOOKS, LOOKED_AT),
+        COMPLETENESS: LOOKED_AT,
         **DOES,
     },
-    by_class=dict.fromkeys(LOOKS, TECHNICAL),
+    by_class={**dict.fromkeys(LOOKS, TECHNICAL), COMPLETENESS: EVERYTHING},
     told_by_class={route: {"technical": 403} for route in DOES},
     bodies={
         "/sites/{site}/contacts": CONTACT,
@@ -154,5 +172,5 @@ ROOM = Room(
             ("delete", "/sites/{site}/placements/{placement_id}"),
         }
     ),
-    admin_sees=frozenset(LOOKS),
+    admin_sees=frozenset({*LOOKS, COMPLETENESS}),
 )
