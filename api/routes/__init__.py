@@ -14,9 +14,11 @@ from api.routes import (
     animals,
     audit,
     browsers,
+    completeness,
     consents,
     contacts,
     data,
+    devices,
     fields,
     groups,
     herd_events,
@@ -66,6 +68,8 @@ PARTS: Final = (
     invitations,
     people,
     oidc,
+    devices,
+    completeness,
 )
 
 
