@@ -16,16 +16,19 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, FastAPI
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from api import alert_news, problems, rights_watch
 from api.centre import PREFIX, Centre, Clock, now_ms, opened
+from api.document import describe, operation_id
 from api.feed import CommittedFeed
 from api.metrics import Counting, Figures
+from api.outgoing import Cuttable, Slots
 from api.pages import Guard, Pages, large_bodies
 from api.rates import rated
 from api.routes import PARTS, what_is_done
 from api.sessions import SERVICE
+from collectors.out.export import MEDIA_TYPES
 from collectors.out.leave import finish_all
 from collectors.registry import RegistryError
 from collectors.store import StoreError
@@ -35,6 +38,8 @@ from makiba.settings import Settings
 log = logging.getLogger(__name__)
 
 GZIP_ABOVE_BYTES: Final = 1_000
+NOT_PACKED: Final = (*DEFAULT_EXCLUDED_CONTENT_TYPES, *MEDIA_TYPES.values())
+"""What is packed already, or packs itself (`api.outgoing`)."""
 
 
 def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms) -> FastAPI:
@@ -77,10 +82,13 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
         description="Farms, what stands on them, and alerts that somebody can act on.",
         lifespan=lifespan,
         openapi_url=f"{PREFIX}/openapi.json",
+        generate_unique_id_function=operation_id,
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
     )
-    app.add_middleware(GZipMiddleware, minimum_size=GZIP_ABOVE_BYTES, compresslevel=6)
+    app.add_middleware(
+        GZipMiddleware, minimum_size=GZIP_ABOVE_BYTES, compresslevel=6, exclude_content_types=NOT_PACKED
+    )
     large = large_bodies(PREFIX, (route for part in PARTS for route in part.router.routes))
     app.add_middleware(
         Guard,
@@ -89,18 +97,17 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
         proxies=settings.trusted_proxies,
         large=large,
     )
-    app.add_middleware(Counting, figures=figures, prefix=PREFIX)  # outermost: it sees what the others refuse
+    app.add_middleware(Counting, figures=figures, prefix=PREFIX)  # it sees what the others refuse
+    app.add_middleware(Cuttable)  # outermost: it needs the server's own `receive`
+    app.state.slots = Slots()
     problems.explain_errors(app)
-    routes = APIRouter(
-        prefix=PREFIX,
-        dependencies=[Depends(rated)],
-        responses={"default": {"model": problems.Problem, "description": "A problem"}},
-    )
+    routes = APIRouter(prefix=PREFIX, dependencies=[Depends(rated)])
     for part in PARTS:
         routes.include_router(part.router)
     app.include_router(routes)
     app.state.what = what_is_done()
     app.router.default = Pages()
+    describe(app)
     return app
 
 
@@ -113,6 +120,7 @@ async def _finish_departures(centre: Centre) -> None:
 
 
 def stop_streams(app: FastAPI) -> None:
-    """Ends every open stream, so that a server that is told to stop has nothing to wait for."""
+    """Ends every open stream and file, so that a server that is told to stop has nothing to wait for."""
     if centre := getattr(app.state, "centre", None):
         centre.hub.close()
+    app.state.slots.close()

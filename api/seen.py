@@ -60,15 +60,25 @@ class Seen:
 
 def look(session: Session, viewer: Person, site: str, now_ms: int, of_class: DataClass | None = None) -> Seen:
     """`site` as `viewer` sees it; 404 where they see no value of it, or none of `of_class`."""
+    farm = glance(session, viewer, site, now_ms, of_class)
+    if farm is None:
+        raise not_found()
+    return farm
+
+
+def glance(
+    session: Session, viewer: Person, site: str, now_ms: int, of_class: DataClass | None = None
+) -> Seen | None:
+    """`look`, with None for what is not there."""
     row = sites.get_site(session, viewer, site)
     if row is None:
-        raise not_found()
+        return None
     sight = farm_sight(session, SERVICE, viewer, site)
     if of_class is not None:
         stood = whereabouts(session, SERVICE, [site]).get(site, {}) if sight.is_whole else sight.stood
         sight = FarmSight(sight.classes & {of_class}, False, stood)
     if not sight.classes & MEASURED:
-        raise not_found()
+        return None
     places = {place.id: place for place in sites.list_places(session, SERVICE, site)}
     placements = {p.subject: p for p in sites.list_placements(session, SERVICE, site, now_ms)}
     return Seen(row, sight, now_ms, places, placements)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,19 @@ class Desk:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def fill(self) -> None:
+        """Something of each kind on `SITE`."""
+        store = self.centre.store
+        store.write([Reading(MILK, T0 + i * MIN, 4.0 + i / 100) for i in range(300)])
+        store.write([Reading(AIR, T0 + i * 10 * MIN, 20.0 - i / 10) for i in range(30)])
+        store.write([Reading(GAS, T0 + 30 * MIN, 1.2e-5)])
+        store.write([Reading(STATE, T0, "ok"), Reading(STATE, T0 + 5 * MIN, "timeout")])
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    centre = Centre(tmp_path)
+
+@contextmanager
+def made_desk(folder: Path) -> Iterator[Desk]:
+    """A desk two days after `T0`; what stands on its farms stood there always."""
+    centre = Centre(folder)
     centre.clock.ms = T0 + 2 * DAY
     with centre.registry.write() as session:
         session.execute(update(Placement).values(from_ms=0))
@@ -67,13 +77,18 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def filled(desk: Desk) -> Desk:
-    store = desk.centre.store
-    store.write([Reading(MILK, T0 + i * MIN, 4.0 + i / 100) for i in range(300)])
-    store.write([Reading(AIR, T0 + i * 10 * MIN, 20.0 - i / 10) for i in range(30)])
-    store.write([Reading(GAS, T0 + 30 * MIN, 1.2e-5)])
-    store.write([Reading(STATE, T0, "ok"), Reading(STATE, T0 + 5 * MIN, "timeout")])
-    return desk
+def filled(tmp_path: Path) -> Iterator[Desk]:
+    with made_desk(tmp_path) as desk:
+        desk.fill()
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """`filled`, for tests that change nothing."""
+    with made_desk(tmp_path_factory.mktemp("calm")) as desk:
+        desk.fill()
+        yield desk
 
 
 def stand(desk: Desk, site: str, subject: str, *stays: tuple[int, int | None, str]) -> None:
@@ -100,8 +115,8 @@ def stand(desk: Desk, site: str, subject: str, *stays: tuple[int, int | None, st
 # ------------------------------------------------------------------------------------------------------ the list
 
 
-def test_the_list_says_what_there_is_where_and_since_when(filled: Desk) -> None:
-    told = SeriesPage.model_validate(filled.farm("/series"))
+def test_the_list_says_what_there_is_where_and_since_when(calm: Desk) -> None:
+    told = SeriesPage.model_validate(calm.farm("/series"))
     rows = {f"{r.subject}/{r.quantity}": r for r in told.rows}
     assert list(rows) == [
         "barn-1-climate/air_temperature", "barn-1-climate/ammonia", "tank-1/milk_temperature", "tank-1/state",
@@ -128,8 +143,8 @@ def test_the_list_says_what_there_is_where_and_since_when(filled: Desk) -> None:
         ({"class": "herd"}, []),
     ],
 )
-def test_the_list_is_narrowed(filled: Desk, asked: dict[str, Any], found: list[str]) -> None:
-    assert [f"{r['subject']}/{r['quantity']}" for r in filled.farm("/series", **asked)["rows"]] == found
+def test_the_list_is_narrowed(calm: Desk, asked: dict[str, Any], found: list[str]) -> None:
+    assert [f"{r['subject']}/{r['quantity']}" for r in calm.farm("/series", **asked)["rows"]] == found
 
 
 def test_the_list_comes_in_pages_and_is_not_sent_twice(filled: Desk) -> None:
@@ -191,14 +206,14 @@ def test_the_newest_values_have_an_age_and_a_tag_that_holds_until_one_is_newer(f
 # ----------------------------------------------------------------------------------------------------- readings
 
 
-def test_readings_are_as_they_are_and_their_pages_join_without_a_seam(filled: Desk) -> None:
+def test_readings_are_as_they_are_and_their_pages_join_without_a_seam(calm: Desk) -> None:
     path = "/series/tank-1/milk_temperature/readings"
-    whole = ReadingsPage.model_validate(filled.farm(path, limit=10_000))
+    whole = ReadingsPage.model_validate(calm.farm(path, limit=10_000))
     assert whole.rows == [(T0 + i * MIN, 4.0 + i / 100) for i in range(300)]
     assert whole.next is None
     paged, cursor, pages = [], None, 0
     while True:
-        told = filled.farm(
+        told = calm.farm(
             path, limit=70, start_ms=T0 + MIN, end_ms=T0 + 250 * MIN, **({"cursor": cursor} if cursor else {})
         )
         paged += told["rows"]
@@ -208,8 +223,8 @@ def test_readings_are_as_they_are_and_their_pages_join_without_a_seam(filled: De
     assert pages == 4
     assert paged == [[T0 + i * MIN, 4.0 + i / 100] for i in range(1, 250)]
     # A cursor is of this question only.
-    one = filled.farm(path, limit=70)["next"]
-    refused = filled.get(f"/sites/{SITE}{path}", limit=70, start_ms=T0, cursor=one)
+    one = calm.farm(path, limit=70)["next"]
+    refused = calm.get(f"/sites/{SITE}{path}", limit=70, start_ms=T0, cursor=one)
     assert (refused.status_code, refused.json()["type"]) == (400, "/problems/cursor")
 
 
@@ -250,14 +265,14 @@ LABELS = {-2: "bn", -3: "bt", -4: "bu", 0: "n", 1: "u", 2: "v", 3: "vs", 6: "t"}
 @pytest.mark.parametrize(
     "path", ["/latest", "/series/tank-1/milk_temperature/readings", "/series/tank-1/state/readings"]
 )
-def test_senml_by_accept_has_the_same_values_in_json_and_cbor(filled: Desk, path: str) -> None:
-    told = filled.farm(path)
+def test_senml_by_accept_has_the_same_values_in_json_and_cbor(calm: Desk, path: str) -> None:
+    told = calm.farm(path)
     if "subject" in told:
         expected = [(f"{SITE}/{told['subject']}/{told['quantity']}", t / 1000, v) for t, v in told["rows"]]
     else:
         expected = [(f"{SITE}/{r['subject']}/{r['quantity']}", r["time_ms"] / 1000, r["value"]) for r in told["rows"]]
     for kind in ("json", "cbor"):
-        answer = filled.get(f"/sites/{SITE}{path}", headers={"Accept": f"application/senml+{kind}, */*;q=0.1"})
+        answer = calm.get(f"/sites/{SITE}{path}", headers={"Accept": f"application/senml+{kind}, */*;q=0.1"})
         assert answer.headers["content-type"] == f"application/senml+{kind}"
         assert "Accept" in answer.headers["vary"]
         pack = answer.json() if kind == "json" else [
@@ -267,22 +282,22 @@ def test_senml_by_accept_has_the_same_values_in_json_and_cbor(filled: Desk, path
         ours, refused = senml.readings_of(senml.parse(answer.content, answer.headers["content-type"]), 0)
         assert refused == []
         assert sorted((str(r.series), r.time_ms / 1000, r.value) for _, r in ours) == sorted(expected)
-    assert filled.get(f"/sites/{SITE}{path}", headers={"Accept": "application/json;q=0.3, text/html"}).json() == told
-    none = filled.get(f"/sites/{SITE}{path}", headers={"Accept": "text/html, application/senml+json;q=0"})
+    assert calm.get(f"/sites/{SITE}{path}", headers={"Accept": "application/json;q=0.3, text/html"}).json() == told
+    none = calm.get(f"/sites/{SITE}{path}", headers={"Accept": "text/html, application/senml+json;q=0"})
     assert (none.status_code, none.json()["type"]) == (406, "/problems/not-acceptable")
 
 
-def test_pages_of_senml_name_the_next_one_and_an_empty_one_is_a_pack(filled: Desk) -> None:
+def test_pages_of_senml_name_the_next_one_and_an_empty_one_is_a_pack(calm: Desk) -> None:
     accept = {"Accept": "application/senml+json"}
     address, times = f"/sites/{SITE}/series/tank-1/milk_temperature/readings?limit=120", []
     while True:
-        answer = filled.get(address, headers=accept)
+        answer = calm.get(address, headers=accept)
         times += [time_s for _, time_s, _ in resolved(answer.json())]
         if "link" not in answer.headers:
             break
         address = answer.links["next"]["url"].removeprefix("/api/v1")
     assert times == [(T0 + i * MIN) / 1000 for i in range(300)]
-    empty = filled.get(f"/sites/{SITE}/series/tank-1/milk_volume/readings", headers=accept)
+    empty = calm.get(f"/sites/{SITE}/series/tank-1/milk_volume/readings", headers=accept)
     assert (empty.json(), senml.readings_of(senml.parse_json(empty.content), 0)) == (
         [{"bn": f"{SITE}/tank-1/milk_volume"}], ([], []),
     )  # fmt: skip
@@ -309,14 +324,14 @@ NAMES = ("tank-1/milk_temperature", "barn-1-climate/air_temperature", "barn-1-cl
     points=st.integers(1, 200),
 )
 def test_series_side_by_side_are_what_each_alone_is(
-    filled: Desk, names: list[str], folds: list[str], start: int, length: int, width: int | None, points: int
+    calm: Desk, names: list[str], folds: list[str], start: int, length: int, width: int | None, points: int
 ) -> None:
     asked: dict[str, Any] = {"start_ms": T0 + start * MIN, "end_ms": T0 + (start + length) * MIN, "points": points}
     if width is not None:
         asked["width_ms"] = width * MIN
-    told = filled.farm("/data", series=names, fold=folds, **asked)
+    told = calm.farm("/data", series=names, fold=folds, **asked)
     DataOut.model_validate(told)
-    alone = {name: single(filled, name, **asked) for name in names}
+    alone = {name: single(calm, name, **asked) for name in names}
     assert told["times_ms"] == sorted({time for windows in alone.values() for time in windows})
     assert [f"{c['subject']}/{c['quantity']}" for c in told["columns"]] == names
     for name, column in zip(names, told["columns"], strict=True):
@@ -367,9 +382,9 @@ def test_farms_side_by_side_are_told_to_who_sees_each_and_to_nobody_else(filled:
     ],
 )
 def test_what_cannot_be_answered_is_said_with_its_place(
-    filled: Desk, path: str, asked: dict[str, Any], where: str | None
+    calm: Desk, path: str, asked: dict[str, Any], where: str | None
 ) -> None:
-    answer = filled.get(f"/sites/{SITE}{path}", **asked)
+    answer = calm.get(f"/sites/{SITE}{path}", **asked)
     if where is None:
         assert answer.status_code == 200
     else:
