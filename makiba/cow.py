@@ -125,7 +125,9 @@ def stays(events: Iterable[Happened]) -> list[Stay]:
             last = found.pop()
             if last.from_ms < one.at_ms:
                 found.append(replace(last, to_ms=one.at_ms))
-        if group is not None:
+        if found and found[-1].group == group and found[-1].to_ms == one.at_ms:
+            found.append(replace(found.pop(), to_ms=None))
+        elif group is not None:
             found.append(Stay(group, one.at_ms))
     return found
 
