@@ -44,6 +44,9 @@ STEPS: Final[Mapping[Step, Names]] = {
 }
 
 
+WHAT: Final[Mapping[str, Names]] = {f"account.{step}": STEPS[step] for step in admin.TOLD_TO_FARMS}
+
+
 def administrator(viewer: SignedIn) -> Person:
     """Who is looking, if they are the administrator; 403 otherwise, before anything is looked up."""
     require_admin(viewer)

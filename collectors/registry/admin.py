@@ -1,24 +1,29 @@
 """What the administrator does to people and accounts, each step of it in a book of its own.
 
 An administrator sees who there is and what they are where; that shows them no farm's data. What touches a farm (its
-first owner) stands in the farm's audit as well.
+first owner, and what lets its people in or keeps them out) stands in the farm's audit as well.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from collectors.registry import people
-from collectors.registry.schema import PersonRow
+from collectors.registry import audit, people
+from collectors.registry.schema import PersonRow, RoleRow
 from collectors.registry.schema.identity import AdminStep
 from collectors.registry.viewer import Person, Viewer, require_admin
 
 Step = Literal["added", "disabled", "enabled", "reset", "owner-named", "account-linked", "account-unlinked"]
+
+
+TOLD_TO_FARMS: Final[frozenset[Step]] = frozenset({
+    "disabled", "enabled", "reset", "account-linked", "account-unlinked",
+})  # fmt: skip
 
 
 class NotOneself(ValueError):
@@ -51,7 +56,10 @@ def set_disabled(session: Session, viewer: Viewer, person: PersonRow, disabled: 
 
 
 def note(session: Session, viewer: Viewer, what: Step, person: PersonRow, now_ms: int) -> None:
-    """Writes down what `viewer` did, in the transaction of doing it."""
+    """Writes down what `viewer` did, in the transaction of doing it; for the person's farms too.
+
+    Who resets somebody's ways in could come in as them: their farms see that it happened.
+    """
     who = viewer.name if isinstance(viewer, Person) else ""
     session.add(
         AdminStep(
@@ -59,6 +67,10 @@ def note(session: Session, viewer: Viewer, what: Step, person: PersonRow, now_ms
             person=person.public_id,
         )
     )  # fmt: skip
+    if what in TOLD_TO_FARMS:
+        farms = select(RoleRow.site_id).where(RoleRow.person_id == person.id).order_by(RoleRow.site_id)
+        for site in session.scalars(farms).all():
+            audit.note_change(session, viewer, site, f"account.{what}", now_ms, person=person.public_id)
 
 
 def list_steps(

@@ -188,7 +188,7 @@ class Centre:
         thread.start()
         try:
             wait_until(lambda: server.started or not thread.is_alive(), what="the API serves")
-            with httpx.Client(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}") as browser:
+            with httpx.Client(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}", timeout=30) as browser:
                 yield browser
         finally:
             server.should_exit = True

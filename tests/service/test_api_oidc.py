@@ -240,7 +240,7 @@ def test_a_key_that_was_changed_holds_at_once_and_the_old_one_no_more(centre: Ce
 
 def test_what_came_back_holds_once_in_its_browser_and_for_ten_minutes(centre: Centre, provider: Provider) -> None:
     linked(centre, provider)
-    with centre.serving() as browser, httpx.Client(base_url=browser.base_url) as victim:
+    with centre.serving() as browser, httpx.Client(base_url=browser.base_url, timeout=30) as victim:
         came = came_back(start(browser))
         assert finish(victim, came).status_code == 401  # an attacker's sign-in in somebody else's browser
         start(victim)

@@ -171,7 +171,7 @@ def test_of_many_who_accept_at_the_same_moment_one_does(centre: Centre) -> None:
         code = code_of(ask("POST", INVITATIONS, {"role": "vet", "name": "x"}).json()["link"]["address"])
 
         def accept(number: int) -> int:
-            with httpx.Client(base_url=browser.base_url) as own:
+            with httpx.Client(base_url=browser.base_url, timeout=30) as own:
                 new = {"name": f"n{number}", "login": f"n{number}"}
                 return post(own, "/invitations/accept", {"code": code, "new": new}).status_code
 
@@ -239,7 +239,7 @@ def test_two_owners_who_leave_at_the_same_moment_do_not_both_go(centre: Centre) 
         cookies = {owner: centre.cookie(owner) for owner in owners}
 
         def leave(owner: int) -> int:
-            with httpx.Client(base_url=browser.base_url) as own:
+            with httpx.Client(base_url=browser.base_url, timeout=30) as own:
                 headers = {**WRITE, "Cookie": f"{COOKIE}={cookies[owner]}"}
                 return own.delete(f"{MEMBERS}/{centre.public(owner)}", headers=headers).status_code
 
@@ -341,7 +341,7 @@ def test_of_two_browsers_with_the_first_link_one_wins(centre: Centre) -> None:
     with centre.serving() as browser:
 
         def first(number: int) -> int:
-            with httpx.Client(base_url=browser.base_url) as own:
+            with httpx.Client(base_url=browser.base_url, timeout=30) as own:
                 body = {"code": code, "name": f"n{number}", "login": f"n{number}"}
                 return post(own, "/first-administrator", body).status_code
 
@@ -409,6 +409,18 @@ def test_the_administrator_names_a_first_owner_and_no_second_and_sees_no_data_by
             assert (answer.status_code, answer.json()["type"]) == (403, "/problems/proof-needed")
 
 
+def test_farms_see_that_an_administrator_reset_one_of_their_people(centre: Centre) -> None:
+    admin, owner = centre.person("boss", admin=True), centre.person("owner", shikaoi_001="owner")
+    second = centre.person("second", shikaoi_001="owner", shikaoi_002="vet")
+    with centre.serving() as browser, as_(centre, browser, admin) as ask, as_(centre, browser, owner) as as_owner:
+        assert ask("POST", f"{V1}/people/{centre.public(second)}/reset").status_code == 201
+        rows = as_owner("GET", f"{V1}/sites/{SITE}/audit").json()["rows"]
+        [row] = [r for r in rows if r["what"] == "account.reset"]
+        assert (row["name"], row["role"]) == ("bossさん", "admin")
+        assert row["what_name"]["en"] == "reset the ways in"
+        assert row["detail"] == {"person": centre.public(second)}
+
+
 def test_who_is_no_administrator_learns_nothing_of_who_there_is(centre: Centre) -> None:
     owner, taro = centre.person("owner", shikaoi_001="owner"), centre.person("taro")
     with centre.serving() as browser, as_(centre, browser, owner) as ask:
@@ -440,7 +452,7 @@ def test_being_made_to_wait_tells_nothing_of_who_exists(centre: Centre) -> None:
 
 def test_guessing_from_everywhere_waits_and_shuts_nobody_out_of_a_browser_they_know(centre: Centre) -> None:
     centre.person("hanako")
-    with centre.serving() as browser, httpx.Client(base_url=browser.base_url) as stranger:
+    with centre.serving() as browser, httpx.Client(base_url=browser.base_url, timeout=30) as stranger:
         assert centre.running
         sign_in(browser)
         begin = centre.running.state.centre.attempts.begin
