@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Path
 from fastapi.responses import StreamingResponse
 
 from api.centre import Centre, CentreNow
+from api.fresh import Proof
 from api.problems import not_found
 from api.sessions import SERVICE, SignedIn
 from api.shapes import Names
@@ -41,12 +42,15 @@ def require_owner(viewer: Person, site: str, action: Action) -> None:
     response_class=StreamingResponse,
     responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-def take_along(site: str, viewer: SignedIn, centre: CentreNow) -> StreamingResponse:
+def take_along(site: str, viewer: SignedIn, centre: CentreNow, proof: Proof) -> StreamingResponse:
     """All data of the farm as one ZIP: CSV, Parquet, SenML, everything else as JSON. Its owner's.
+
+    Like all of its way out, it needs a proof of the last ten minutes: 403 `proof-needed`.
 
     While the farm is leaving, the SHA-256 of what was sent is what `delete` asks for.
     """
     require_owner(viewer, site, "export all")
+    proof.require()
     begun_ms = centre.clock()
     digests: list[str] = []
     try:
@@ -91,9 +95,10 @@ def how_far(site: str, viewer: SignedIn, centre: CentreNow) -> LeaveOut:
 
 
 @router.post("/sites/{site}/leave", status_code=201)
-def begin(site: str, given: LeaveIn, viewer: SignedIn, centre: CentreNow) -> LeaveOut:
+def begin(site: str, given: LeaveIn, viewer: SignedIn, centre: CentreNow, proof: Proof) -> LeaveOut:
     """Ends what is taken of the farm, so that its archive can be whole. Its gateways keep what they measure."""
     require_owner(viewer, site, "delete farm")
+    proof.require()
     _confirmed(site, given.confirm)
     with centre.registry.write() as session:
         return _shown(leaving.begin(session, viewer, site, centre.clock()))
@@ -111,9 +116,10 @@ def stay(site: str, viewer: SignedIn, centre: CentreNow) -> None:
 
 
 @router.post("/sites/{site}/leave/delete")
-def delete(site: str, given: DeleteIn, viewer: SignedIn, centre: CentreNow) -> ReceiptOut:
+def delete(site: str, given: DeleteIn, viewer: SignedIn, centre: CentreNow, proof: Proof) -> ReceiptOut:
     """Deletes the farm everywhere and answers with the receipt. Nothing brings it back but its archive."""
     require_owner(viewer, site, "delete farm")
+    proof.require()
     _confirmed(site, given.confirm)
     try:
         with centre.registry.write() as session:

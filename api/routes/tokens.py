@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 
 from api import tokens as written
 from api.centre import CentreNow
+from api.fresh import Proof
 from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
@@ -39,12 +40,14 @@ def list_of(browser: Browser, centre: CentreNow, page: Paging) -> TokensOut:
 
 
 @router.post("/tokens", status_code=201)
-def make(given: TokenIn, browser: Browser, centre: CentreNow, once: Once) -> NewToken:
+def make(given: TokenIn, browser: Browser, centre: CentreNow, once: Once, proof: Proof) -> NewToken:
     """A new token. `token` is told this once and never again; the same Idempotency-Key again answers 409.
 
     It can do at most what its person may at that moment, less what is left out here; never what only a person decides
-    at a browser: tokens, sign-in, roles, invitations, consents, the end of a farm, administration.
+    at a browser: tokens, sign-in, roles, invitations, consents, the end of a farm, administration. It needs a proof
+    of the last ten minutes: 403 `proof-needed`.
     """
+    proof.require()
     token, now_ms = written.new(), centre.clock()
     wish = tokens.Wish(given.name, given.expires_ms, given.sites, given.classes, given.actions)
     with once.write() as session:

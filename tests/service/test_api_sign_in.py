@@ -18,7 +18,7 @@ from api.signing_in import CHALLENGE_COOKIE
 from collectors.registry import people
 from collectors.registry.browsers import LONGEST_MS, NOTICES_KEPT
 from tests.service.authenticator import Authenticator
-from tests.service.serving import CONSOLE, PASSWORD, WRITE
+from tests.service.serving import CONSOLE, PASSWORD, SITE, WRITE
 from tests.service.sign_in_parts import API, House, Somebody, house
 
 NEW_PASSWORD = "乳を しぼって 朝日を 見る"
@@ -134,6 +134,7 @@ def test_half_a_character_and_a_nul_are_no_login(home: House, body: str) -> None
 
 
 SENSITIVE: list[tuple[str, str, Any]] = [
+    ("POST", "tokens", {"name": "feed planner", "expires_ms": 1_900_000_000_000}),
     ("POST", "sign-in/passkeys/options", None),
     ("POST", "sign-in/passkeys", {"name": "x", "credential": {
         "id": "q1w2", "rawId": "q1w2", "type": "public-key",
@@ -160,6 +161,21 @@ def test_what_cannot_be_taken_back_needs_a_proof_of_the_last_ten_minutes(hanako:
     assert hanako.post("session/proof", {"password": PASSWORD}).status_code == 204
     assert hanako.get("sign-in")["fresh_until_ms"] == hanako.house.centre.clock() + FRESH_MS
     assert hanako.post("sign-in/passkeys/options").status_code == 200
+
+
+def test_a_farms_way_out_needs_a_proof(home: House, hanako: Somebody) -> None:
+    centre = home.centre
+    with centre.registry.write() as session:
+        people.grant_role(session, CONSOLE, hanako.id, SITE, "owner", centre.clock())
+    hanako.stale()
+    for method, path, body in (
+        ("GET", "archive", None),
+        ("POST", "leave", {"confirm": SITE}),
+        ("POST", "leave/delete", {"confirm": SITE, "archive_sha256": None}),
+    ):
+        refused = hanako.ask(method, f"sites/{SITE}/{path}", body)
+        assert (refused.status_code, refused.json()["type"]) == (403, "/problems/proof-needed"), path
+        assert hanako.ask(method, f"sites/shikaoi-999/{path}", body).status_code == 404
 
 
 def test_a_proof_gives_another_cookie_and_the_one_before_opens_nothing(hanako: Somebody) -> None:
@@ -216,9 +232,9 @@ def test_an_invitation_proves_nobody_and_lets_the_first_own_way_in_be_made(home:
         "password": False, "passkeys": [], "passkeys_here": True, "codes": False, "recovery_codes_left": 0,
         "fresh_until_ms": 0, "may_make_first": True,
     }  # fmt: skip
-    for method, path, _ in SENSITIVE:
+    for method, path, body in SENSITIVE:
         if path not in ("sign-in/passkeys/options", "sign-in/passkeys", "sign-in/password"):
-            assert guest.ask(method, path, {"code": "1"}, If_Match="*").json()["type"] == "/problems/proof-needed"
+            assert guest.ask(method, path, body, If_Match="*").json()["type"] == "/problems/proof-needed"
     device = Authenticator()
     assert guest.register(device).status_code == 201
     # The first, and no other.
