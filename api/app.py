@@ -20,6 +20,7 @@ from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddle
 
 from api import alert_news, problems, rights_watch
 from api.centre import PREFIX, Centre, Clock, now_ms, opened
+from api.document import describe, operation_id
 from api.feed import CommittedFeed
 from api.metrics import Counting, Figures
 from api.outgoing import Cuttable, Slots
@@ -81,6 +82,7 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
         description="Farms, what stands on them, and alerts that somebody can act on.",
         lifespan=lifespan,
         openapi_url=f"{PREFIX}/openapi.json",
+        generate_unique_id_function=operation_id,
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
     )
@@ -99,16 +101,13 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
     app.add_middleware(Cuttable)  # outermost: it needs the server's own `receive`
     app.state.slots = Slots()
     problems.explain_errors(app)
-    routes = APIRouter(
-        prefix=PREFIX,
-        dependencies=[Depends(rated)],
-        responses={"default": {"model": problems.Problem, "description": "A problem"}},
-    )
+    routes = APIRouter(prefix=PREFIX, dependencies=[Depends(rated)])
     for part in PARTS:
         routes.include_router(part.router)
     app.include_router(routes)
     app.state.what = what_is_done()
     app.router.default = Pages()
+    describe(app)
     return app
 
 

@@ -28,7 +28,7 @@ from starlette.routing import BaseRoute, Route, compile_path
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import NOTHING_HERE, problem
+from api.problems import NOTHING_HERE, FieldError, problem
 
 Network = IPv4Network | IPv6Network
 
@@ -71,6 +71,9 @@ _ONCE: Final = (
 
 _TWISTED: Final = re.compile(rb"%(?:2f|5c|2e|00)|\\|//|/\.{1,2}(?:/|$)", re.IGNORECASE)
 """What makes two readers see two paths. A dot may stand in a name as it is, and need not be encoded."""
+
+_NUL: Final = re.compile(rb"%00|\x00")
+"""No text of the registry may hold one; said here once for all parameters."""
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -150,6 +153,10 @@ class Guard:
             return problem(421, "These pages are not served under this name.", slug="host")
         if scope["path"].startswith(API) and _TWISTED.search(scope.get("raw_path") or b""):
             return problem(404, NOTHING_HERE)
+        if scope["path"].startswith(API) and _NUL.search(scope["query_string"]):
+            return problem(
+                422, "A query holds no NUL.", slug="invalid", errors=[FieldError(where="query", why="NUL")]
+            )
         if scope["method"] not in _SAFE and headers.get(WRITE_HEADER) != "1" and not _is_program(headers):
             detail = f"A request that changes something needs the header {WRITE_HEADER}: 1."
             return problem(403, detail, slug="no-write-header")

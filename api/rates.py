@@ -25,7 +25,7 @@ _IPV6_PREFIX: Final = 64
 
 
 class Buckets:
-    """A bucket for each key, of at most `MAX_KEYS`: the longest untouched, full again long ago, is forgotten first."""
+    """A bucket for each key, at most `MAX_KEYS`: the longest untouched, full again long ago, is forgotten first."""
 
     def __init__(self, name: str, per_minute: int) -> None:
         self.name = name

@@ -20,7 +20,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from fastapi import Depends, HTTPException, Request, Response
+from fastapi import Depends, HTTPException, Request, Response, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 from sqlalchemy.orm import Session
 
 from api import known_browsers, tokens
@@ -172,7 +173,19 @@ class Looking:
     key: str
 
 
-def looking(request: Request, response: Response, centre: CentreNow) -> Looking:
+# They refuse nothing: from them FastAPI knows of each route who may ask (`api.document` makes it whole).
+_BY_COOKIE: Final = APIKeyCookie(name=COOKIE, scheme_name="session", auto_error=False)
+_BY_TOKEN: Final = HTTPBearer(scheme_name="token", auto_error=False)
+_BY_PEOPLE: Final = APIKeyCookie(name=COOKIE, scheme_name="browser", auto_error=False)
+
+
+def looking(
+    request: Request,
+    response: Response,
+    centre: CentreNow,
+    _: Annotated[object, Security(_BY_COOKIE)],
+    __: Annotated[object, Security(_BY_TOKEN)],
+) -> Looking:
     """Who is looking, by the session's cookie or by a program's token; 401 when nobody is, 400 with both."""
     text = tokens.bearer(request)
     if text is not None and session_cookie(request, centre):
@@ -221,7 +234,7 @@ def signed_in(looking: LookingNow) -> Person:
     return looking.person
 
 
-def signed_in_browser(looking: LookingNow) -> SignedInBrowser:
+def signed_in_browser(looking: LookingNow, _: Annotated[object, Security(_BY_PEOPLE)]) -> SignedInBrowser:
     """Who is looking at a browser: 403 for a program. For what people alone decide, such as how they sign in."""
     return browser_of(looking)
 
@@ -235,7 +248,7 @@ def browser_of(looking: Looking) -> SignedInBrowser:
 
 def person_at_browser(request: Request, response: Response, centre: Centre) -> Person:
     """Who is looking at a browser, for a route that asks for it only sometimes; 401 when nobody is."""
-    return browser_of(looking(request, response, centre)).person
+    return browser_of(looking(request, response, centre, None, None)).person
 
 
 LookingNow = Annotated[Looking, Depends(looking)]

@@ -68,13 +68,19 @@ class SignIn(Given):
     login: Line = Field(max_length=200)
     password: Line = Field(max_length=1_000)
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"login": "hanako", "password": "牛舎の朝は早いです"}]})
+
 
 class Join(Given):
     code: Line = Field(max_length=200)
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"code": "pHk2v0Zq8sXw4nRtYb6LcA1dEfG"}]})
+
 
 class Language(Given):
     language: Literal["ja", "en"]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"language": "ja"}]})
 
 
 class PersonOut(Shape):

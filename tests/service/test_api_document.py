@@ -1,0 +1,103 @@
+"""The OpenAPI document, as a stranger reads it: valid, every example true, nothing undeclared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from api.app import create_app
+from api.document import operations
+from api.problems import MEDIA_TYPE, PROBLEMS
+from makiba.settings import Settings
+
+DOCUMENT: dict[str, Any] = create_app(Settings()).openapi()
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+OPERATIONS = list(operations(DOCUMENT))
+DOCS = Path(__file__).parents[2] / "docs" / "api.md"
+
+
+def name_of(operation: dict[str, Any]) -> str:
+    return str(operation["operationId"])
+
+
+def test_an_independent_tool_finds_it_valid() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    validate(DOCUMENT)
+
+
+@pytest.mark.parametrize("name", sorted(n for n, s in SCHEMAS.items() if "examples" in s))
+def test_every_example_is_of_its_schema(name: str) -> None:
+    document: Any = Resource(contents=DOCUMENT, specification=DRAFT202012)
+    registry: Any = Registry().with_resource("urn:api", document)
+    validator = Draft202012Validator({"$ref": f"urn:api#/components/schemas/{name}"}, registry=registry)
+    for example in SCHEMAS[name]["examples"]:
+        assert [f"{e.json_path}: {e.message}" for e in validator.iter_errors(example)] == []
+
+
+def test_every_body_has_an_example() -> None:
+    bodies = {
+        media["schema"]["$ref"].rpartition("/")[2]
+        for _, _, operation in OPERATIONS
+        for media in operation.get("requestBody", {}).get("content", {}).values()
+        if "$ref" in media["schema"]
+    }
+    assert [name for name in sorted(bodies) if "examples" not in SCHEMAS[name]] == []
+
+
+def test_names_of_operations_are_readable_and_nobodys_twice() -> None:
+    names = [name_of(operation) for _, _, operation in OPERATIONS]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)+", name) for name in names)
+
+
+@pytest.mark.parametrize("operation", [o for _, _, o in OPERATIONS], ids=name_of)
+def test_every_refusal_is_declared_with_the_one_schema(operation: dict[str, Any]) -> None:
+    refusals = {code: answer for code, answer in operation["responses"].items() if code >= "4"}
+    assert {"400", "422", "429", "503"} <= refusals.keys()
+    assert "default" not in operation["responses"]
+    for answer in refusals.values():
+        assert answer["content"] == {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    assert "Retry-After" in refusals["429"]["headers"]
+    assert ("401" in refusals) == any({"session", "token"} & one.keys() for one in operation["security"])
+
+
+def texts(schema: Any, seen: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Where `schema` takes text of any length."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from texts(one, seen)
+    elif isinstance(schema, dict):
+        name = str(schema.get("$ref", "")).rpartition("/")[2]
+        if name and name not in seen:
+            yield from (f"{name}: {where}" for where in texts(SCHEMAS[name], seen | {name}))
+        is_open = schema.get("type") == "string" and not {"maxLength", "enum", "const", "format"} & schema.keys()
+        if is_open and re.search(r"[*+]|,\}|^$", schema.get("pattern", "")):
+            yield str(schema.get("title", "?"))
+        for key, one in schema.items():
+            if key not in ("examples", "default", "example"):
+                yield from texts(one, seen)
+
+
+@pytest.mark.parametrize("operation", [o for _, _, o in OPERATIONS if "requestBody" in o], ids=name_of)
+def test_no_body_takes_text_of_any_length(operation: dict[str, Any]) -> None:
+    media = operation["requestBody"]["content"].get("application/json", {})
+    assert list(texts(media.get("schema", {}))) == []
+
+
+def test_the_guide_names_every_route_and_every_problem_and_no_other() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(GET|POST|PUT|PATCH|DELETE)` \| `(/[^`]*)` \|", text, re.MULTILINE)
+    assert len(set(told)) == len(told)
+    there = {(m.upper(), p.removeprefix("/api/v1")): o["description"].split("\n\n")[0] for p, m, o in OPERATIONS}
+    missing = [f"| `{m}` | `{p}` | {' '.join(why.split())} |" for (m, p), why in there.items() if (m, p) not in told]
+    assert missing == [], "lines to be added to docs/api.md"
+    assert sorted(set(told) - there.keys()) == []
+    assert set(re.findall(r"^\| `/problems/([a-z-]+)` \|", text, re.MULTILINE)) == set(PROBLEMS)
