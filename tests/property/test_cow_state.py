@@ -230,7 +230,7 @@ def test_a_group_is_left_by_a_sale_and_not_entered_again_by_itself() -> None:
 def test_of_two_moves_at_one_moment_the_later_entered_counts() -> None:
     events = [Happened(day(0), Move(group="a")), Happened(day(5), Move(group="b")), Happened(day(5), Move(group="a"))]
     assert [(s.group, s.from_ms, s.to_ms) for s in stays(events)] == [("a", day(0), None)]
-    assert stays(events[1:2] + [Happened(day(5), Sale())]) == []
+    assert stays([*events[1:2], Happened(day(5), Sale())]) == []
 
 
 def test_every_kind_has_a_name_and_a_detail_of_another_shape_is_refused() -> None:
