@@ -176,9 +176,9 @@ class Centre:
         return create_app(self.settings, clock=self.clock)
 
     @contextmanager
-    def serving(self) -> Iterator[httpx.Client]:
-        """The application served on a free port, and a browser that nobody signed in with."""
-        sock = listen("127.0.0.1", 0)
+    def serving(self, port: int = 0) -> Iterator[httpx.Client]:
+        """The application served on `port` or a free one, and a browser that nobody signed in with."""
+        sock = listen("127.0.0.1", port)
         self.running = self.app()
         config = uvicorn.Config(
             self.running, log_config=None, lifespan="on", timeout_graceful_shutdown=1, ws="none", proxy_headers=False
