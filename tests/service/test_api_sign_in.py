@@ -14,7 +14,7 @@ from sqlalchemy import event
 from api.device_words import device_words
 from api.fresh import FIRST_WAY_MS, FRESH_MS
 from api.sessions import COOKIE, SESSION_MS, digest, new_code
-from api.signing_in import CHALLENGE_COOKIE
+from api.signing_in import CHALLENGE_COOKIE, FREE_EVERYWHERE
 from collectors.registry import people
 from collectors.registry.browsers import LONGEST_MS, NOTICES_KEPT
 from tests.service.authenticator import Authenticator
@@ -113,6 +113,20 @@ def _own(statements: list[str]) -> list[str]:
     """Without those of the parts that look at the registry all the time."""
     watching = ("rights_version", "alert_event", "BEGIN")
     return [s for s in statements if not any(word in s for word in watching)]
+
+
+def test_guessing_from_many_addresses_has_to_wait_and_shuts_nobody_out(tmp_path: Path) -> None:
+    with house(tmp_path, trusted_proxies="127.0.0.1") as home:
+        hanako, thief = home.somebody(signed_in=False), home.somebody(signed_in=False)
+        hanako.signs_in()
+        thief.login = hanako.login
+        for number in range(FREE_EVERYWHERE):
+            thief.browser.headers["x-forwarded-for"] = f"192.0.2.{number}"
+            assert thief.password("not this one at all").status_code == 401
+        thief.browser.headers["x-forwarded-for"] = "192.0.2.200"
+        assert thief.password().status_code == 429
+        hanako.signs_out()
+        assert hanako.password().status_code == 204  # from a browser that they signed in with before
 
 
 def test_a_wrong_code_and_no_code_get_the_same_answer(hanako: Somebody) -> None:
