@@ -19,6 +19,7 @@ from api.hub import Hub
 from api.keys import Key, open_key
 from api.newest import Newest
 from api.passwords import Passwords
+from api.publisher import Publisher
 from api.rates import Rates
 from api.reads import Reads
 from collectors.registry import Registry, open_registry
@@ -48,6 +49,7 @@ class Centre:
     hub: Hub
     reads: Reads
     newest: Newest
+    publisher: Publisher
     attempts: Attempts
     passwords: Passwords
     key: Key
@@ -79,6 +81,7 @@ async def opened(settings: Settings, *, clock: Clock, demo: bool) -> AsyncIterat
             Hub(),
             Reads(registry),
             newest,
+            Publisher(registry, store),
             Attempts(registry),
             Passwords(),
             key,

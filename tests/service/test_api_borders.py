@@ -46,6 +46,10 @@ ROOMS: tuple[Room, ...] = tuple(
 CONSENTING = "shikaoi-003"
 INSIDERS: tuple[Role, ...] = ("owner", "family", "worker")
 ROLES = (*INSIDERS, *sorted(OUTSIDERS), "admin")
+WORDS = {
+    "subject": "tank-1", "quantity": "milk_temperature", "measure": "tank-temperature", "data_class": "tank",
+}  # fmt: skip
+"""Parts of a path that are no ids."""
 SECRET = 6.640625
 """The newest milk temperature of `OTHER`: it may stand in nobody's answer."""
 
@@ -94,7 +98,7 @@ class Town:
         if route in SPENT and site in self.ids and not given:
             self.make(site, route)
         nobody = dict.fromkeys(self.ids.get(SITE, {}), "0" * 32)
-        ids = {"site": site, "subject": "tank-1", "quantity": "milk_temperature"}
+        ids = {"site": site, **WORDS}
         ids |= nobody | self.ids.get(site, {}) | given
         body = json.loads(json.dumps(BODIES.get(path)).replace("<site>", site))
         headers = {**WRITE, **HEADERS.get(route, {})} | ({"Cookie": f"{COOKIE}={cookie}"} if cookie else {})
@@ -243,7 +247,7 @@ def test_a_consent_shows_its_class_and_no_other(town: Town, data_class: DataClas
 
 @pytest.mark.parametrize("route", [r for r in ROUTES if r[0] != "get"], ids=" ".join)
 def test_no_write_is_taken_from_a_foreign_page(town: Town, route: Route) -> None:
-    path = PREFIX + route[1].format(site=SITE, subject="tank-1", quantity="milk_temperature", **town.ids[SITE])
+    path = PREFIX + route[1].format(site=SITE, **WORDS, **town.ids[SITE])
     assert town.browser.request(route[0], path).status_code == 403
 
 
