@@ -33,6 +33,7 @@ SUMMARIES = {
     "import": "CSV files: animals, events, fields; readings such as milk recording and scales",
     "export": "Readings, or windows of them, into a file: CSV, Parquet, SenML",
     "tail": "What comes in just now, line by line",
+    "outlet": "A farm's readings to another system, as they come: Home Assistant",
     "user": "People who may sign in",
     "consent": "What a farm shows to people outside it",
     "token": "Programs that act for a person, and their tokens",
@@ -43,7 +44,7 @@ SUMMARIES = {
 _EXTRAS = {
     "gateway": "gateway",
     **dict.fromkeys(
-        ("collect", "store", "backup", "site", "export", "tail", "source", "lorawan", "weather", "import"),
+        ("collect", "store", "backup", "site", "export", "tail", "outlet", "source", "lorawan", "weather", "import"),
         "collector",
     ),
     "watch": "analytics",

@@ -132,6 +132,24 @@ class Settings(BaseModel):
         default="off", description="on: an account that nobody has here makes a new person"
     )
     oidc_ca: _AsPath | None = Field(default=None, description="CA of the provider; empty: the system's")
+    home_assistant_broker: str = Field(
+        default="",
+        description="Home Assistant's broker: mqtt://HOST:PORT (this machine) or mqtts://USER@HOST:PORT; empty: off",
+    )
+    home_assistant_password: _AsSecret | None = Field(default=None, description="Password at Home Assistant's broker")
+    home_assistant_ca: _AsPath | None = Field(
+        default=None, description="CA of Home Assistant's broker; empty: the system's"
+    )
+    home_assistant_site: str = Field(default="", description="The farm that Home Assistant is told of")
+    home_assistant_person: str = Field(
+        default="", description="Login of one of the farm's own people: Home Assistant sees with their eyes"
+    )
+    home_assistant_prefix: str = Field(
+        default="homeassistant", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Home Assistant's discovery prefix"
+    )
+    home_assistant_language: Literal["ja", "en"] = Field(
+        default="ja", description="Language of the names that Home Assistant is told"
+    )
     rules: _AsPath | None = Field(default=None, description="Folder of rules; default: those that come with Makiba")
 
     @property

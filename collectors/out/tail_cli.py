@@ -140,6 +140,11 @@ def _link(settings: Settings, site: str | None, raw_gateway: str | None, tell: C
     return Link(_options(settings, _LISTENERS), "tail", [feed], tell)
 
 
+def listener_options(settings: Settings) -> MqttOptions:
+    """How somebody who only listens to the committed feed connects."""
+    return _options(settings, _LISTENERS)
+
+
 def _options(settings: Settings, services: tuple[str, ...]) -> MqttOptions:
     """With the keys of the first of `services` that has them here."""
     folder = settings.pki_dir
