@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
+from collectors.registry import people
 from collectors.registry.schema import PersonRow, RoleRow
 from collectors.registry.viewer import NotAllowed, Viewer, is_insider, spell
 
@@ -40,6 +41,8 @@ def list_members(
 def get_member(session: Session, viewer: Viewer, site: str, public_id: str, *, lock: bool = False) -> Member | None:
     """The member of `site` who is called `public_id`; with `lock` nobody changes their role meanwhile."""
     _require_insider(viewer, site)
+    if lock:
+        people.lock_owners(session, viewer, site)
     query = _members(site).where(PersonRow.public_id == public_id)
     row = session.execute(query.with_for_update(of=RoleRow) if lock else query).one_or_none()
     return None if row is None else Member(row[0], row[1], row[2])

@@ -276,15 +276,22 @@ def list_roles(
     return session.scalars(query.order_by(RoleRow.site_id, RoleRow.person_id)).all()
 
 
-def _keep_an_owner(session: Session, viewer: Viewer, site: str, person_id: int) -> None:
-    """`LastOwner` when `person_id` is the only owner of `site` who can sign in.
+def lock_owners(session: Session, viewer: Viewer, site: str) -> set[int]:
+    """The owners of `site`, whom nobody changes until the transaction ends.
 
-    The owners' rows are locked, so that two who demote each other at the same moment do not both succeed.
+    Two who demote each other at the same moment do not both succeed; who changes a member calls it first, so that
+    they do not wait for each other crosswise.
     """
+    del viewer
+    query = select(RoleRow.person_id).where(RoleRow.site_id == site, RoleRow.role == "owner")
+    return set(session.scalars(query.order_by(RoleRow.person_id).with_for_update()))
+
+
+def _keep_an_owner(session: Session, viewer: Viewer, site: str, person_id: int) -> None:
+    """`LastOwner` when `person_id` is the only owner of `site` who can sign in."""
     if isinstance(viewer, Service):
         return
-    query = select(RoleRow.person_id).where(RoleRow.site_id == site, RoleRow.role == "owner")
-    owners = set(session.scalars(query.order_by(RoleRow.person_id).with_for_update()))
+    owners = lock_owners(session, viewer, site)
     if person_id in owners:
         usable = select(PersonRow.id).where(PersonRow.id.in_(owners - {person_id}), PersonRow.disabled_ms.is_(None))
         if session.scalar(usable.limit(1)) is None:
