@@ -22,6 +22,7 @@ export interface Ways {
   codes: boolean;
   recovery_codes_left: number;
   may_make_first: boolean;
+  fresh_until_ms: number;
 }
 
 export interface SignedInBrowser {
@@ -182,6 +183,17 @@ export class Account {
   withdraw = (farm: string, id: string): Promise<Response> => send("DELETE", `${site(farm)}/consents/${part(id)}`);
   looked = (farm: string, cursor: string | null): Promise<Rows<Looked>> =>
     take("GET", `${site(farm)}/audit?limit=30${cursor ? `&cursor=${part(cursor)}` : ""}`);
+
+  // ---- all of it
+
+  /** The farm's archive begins to be saved, once it is clear who asks for it. */
+  takeAlong = async (farm: string): Promise<void> => {
+    await this.proved(async () => {
+      const { fresh_until_ms } = await this.ways();
+      if (fresh_until_ms <= Date.now()) throw new ApiError("refused", 403, "", "proof-needed");
+    });
+    location.assign(`/api/v1${site(farm)}/archive`);
+  };
 
   async #assertion(): Promise<CredentialJson> {
     const { publicKey } = await take<{ publicKey: Record<string, unknown> }>("POST", "/session/passkey/options");
