@@ -105,7 +105,7 @@ def remove(site: str, member_id: MemberId, viewer: SignedIn, centre: CentreNow, 
             raise HTTPException(409, LAST_OWNER) from None
 
 
-@router.post("/sites/{site}/members/{member_id}/let-in", status_code=201)
+@router.post("/sites/{site}/members/{member_id}/let-in")
 def let_in(site: str, member_id: MemberId, viewer: SignedIn, centre: CentreNow) -> LinkOut:
     """A link for a member who asked to be let in again (`/recovery`), for an hour and once.
 

@@ -108,7 +108,7 @@ def enable(person_id: PersonId, viewer: Admin, centre: CentreNow) -> AccountHold
     return _set_disabled(person_id, viewer, centre, False)
 
 
-@router.post("/people/{person_id}/reset", status_code=201)
+@router.post("/people/{person_id}/reset")
 def reset(person_id: PersonId, viewer: Admin, centre: CentreNow, proof: Proof) -> LinkOut:
     """Takes away all that lets the person in, ends their sessions, and gives a link that lets them in once.
 

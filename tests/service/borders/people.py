@@ -67,7 +67,7 @@ ROOM = Room(
         ("get", _MEMBER): _OWN,
         ("put", _MEMBER): _OWNERS,
         ("delete", _MEMBER): {**_OWNERS, "owner": 204},
-        ("post", f"{_MEMBER}/let-in"): {**_OWNERS, "owner": 201},
+        ("post", f"{_MEMBER}/let-in"): _OWNERS,
         ("get", "/sites/{site}/invitations"): _OWNERS,
         ("post", "/sites/{site}/invitations"): {**_OWNERS, "owner": 201},
         ("get", _INVITATION): _OWNERS,
