@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from collectors.imports.mapping import load_table_mapping
 from collectors.registry.site_file import load_site_file
 from collectors.ways.csv_mapping import load_mapping
 from collectors.ways.lorawan_profile import load_profile
@@ -35,6 +36,12 @@ def test_profile_and_mapping(tmp_path: Path) -> None:
     (profile,), (mapping,) = blocks("yaml", "# profile"), blocks("yaml", "# mapping")
     assert len(load_profile(written(tmp_path, profile)).fields) == 2
     assert load_mapping(written(tmp_path, mapping)).dialect.encoding == "cp932"
+
+
+def test_a_mapping_of_a_herd(tmp_path: Path) -> None:
+    (mapping,) = blocks("yaml", "# herd mapping")
+    model = load_table_mapping(written(tmp_path, mapping), "events").model
+    assert [entry.event or entry.field for entry in model.columns] == ["number", "kind", "day", "calving"]
 
 
 def test_pack() -> None:
