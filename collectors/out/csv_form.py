@@ -77,10 +77,10 @@ class CsvForm:
     def _encoded(self, text: str) -> bytes:
         if self._encoding == "utf-8":
             return text.encode("utf-8", "replace")
-        text = text.translate(_CP932_NEAREST)
         try:
             return text.encode("cp932")
         except UnicodeEncodeError:
+            text = text.translate(_CP932_NEAREST)
             missing = {c for c in set(text) if not _is_cp932(c)}
             self.replaced += sum(text.count(c) for c in missing)
             return text.translate(dict.fromkeys(map(ord, missing), MISSING)).encode("cp932")

@@ -3,7 +3,8 @@
     ./run bench out [--readings 10000000] [--copy 1000000] [--keep FOLDER] [--json FILE]
 
 Each command runs as a process of its own, as a person starts it; memory is the kernel's own peak (getrusage). The
-store is SQLite with 20 series of one-minute values with one decimal.
+store is SQLite with 20 series of one-minute values with one decimal. Then the same files by `makiba serve`, of which
+the peak is the whole process (`served_out`). `--copy 0` leaves the copies out.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from collectors.store import open_store
 from makiba.reading import Columns, Series
+from tests.bench.served_out import make_owner, served
 from tests.parts import ROOT
 from tests.service.influx_parts import INFLUXD, Influxd
 
@@ -29,9 +31,17 @@ SERIES = 20
 PAGE = 50_000
 T0 = 1_760_000_000_000
 EXPORTS = (
-    ("--format", "csv"), ("--format", "parquet"), ("--format", "senml"), ("--format", "csv", "--wide"),
-    ("--format", "csv", "--every", "15min"),
+    ("--format", "csv"), ("--format", "xlsx"), ("--format", "parquet"), ("--format", "senml"),
+    ("--format", "csv", "--wide"), ("--format", "csv", "--every", "15min"),
 )  # fmt: skip
+
+
+SERVED = (
+    ("form=csv", "identity"), ("form=csv", "gzip"), ("form=csv-cp932", "identity"), ("form=xlsx", "identity"),
+    ("form=parquet", "identity"), ("form=senml", "identity"), ("form=csv&wide=true", "identity"),
+    ("form=csv&width_ms=900000", "identity"),
+)  # fmt: skip
+"""What a browser asks `makiba serve` for, and what it lets be packed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,7 @@ def run(home: Path, readings: int, copied: int) -> list[Cost]:
     def done(row: Cost) -> None:
         rows.append(row)
         print(
-            f"{row.what:<44} {row.peak_mib:7.0f} MiB {row.cpu_s:8.1f} s CPU {row.wall_s:8.1f} s {row.out_mb:8.0f} MB"
+            f"{row.what:<58} {row.peak_mib:7.0f} MiB {row.cpu_s:8.1f} s CPU {row.wall_s:8.1f} s {row.out_mb:8.0f} MB"
             + (f"  EXIT CODE {row.code}" if row.code else ""),
             flush=True,
         )
@@ -90,6 +100,13 @@ def run(home: Path, readings: int, copied: int) -> list[Cost]:
     out = home / "out"
     for options in EXPORTS:
         done(cost(f"export {' '.join(options)}", home, out, "export", SITE, "-o", str(out), *options))
+    make_owner(home, SITE)
+    for query, encoding in SERVED:
+        took = served(home, f"/sites/{SITE}/export?{query}", encoding)
+        what = f"served, {query}{', gzip' if encoding == 'gzip' else ''} ({took.before_mib:.0f} MiB before)"
+        done(Cost(what, 0, took.peak_mib, took.cpu_s, took.wall_s, took.out_mb))
+    if not copied:
+        return rows
     small = home / "copied"
     small.mkdir()
     fill(small / "store.db", copied)
