@@ -30,6 +30,7 @@ from api.routes.consents import require_insider
 from api.sessions import SERVICE, SignedIn
 from api.shapes import Names
 from api.shapes.imports import (
+    Action,
     ChangeOut,
     ColumnOut,
     CountsOut,
@@ -38,6 +39,7 @@ from api.shapes.imports import (
     ImportRowsOut,
     ImportsOut,
     Kind,
+    RowState,
     SaidOut,
 )
 from collectors.imports import readings, work
@@ -121,8 +123,8 @@ def one(site: str, import_id: ImportId, viewer: SignedIn, centre: CentreNow, tag
 @router.get("/sites/{site}/imports/{import_id}/rows")
 def rows_of(
     site: str, import_id: ImportId, viewer: SignedIn, centre: CentreNow, page: Paging, tags: Tagging,
-    action: Annotated[list[str] | None, Query(max_length=4, description="create, update, unchanged, refused")] = None,
-    state: Annotated[list[str] | None, Query(max_length=6, description="waiting, done, left, undone, kept")] = None,
+    action: Annotated[list[Action] | None, Query(max_length=4, description="Only rows that do this")] = None,
+    state: Annotated[list[RowState] | None, Query(max_length=6, description="Only rows of which this came")] = None,
 ) -> ImportRowsOut:  # fmt: skip
     """What its rows do, in the order of the file. Of readings: what is refused or odd, the first 1,000."""
     require_insider(viewer, site)

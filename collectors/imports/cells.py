@@ -66,7 +66,7 @@ def day_of(text: str, format_: str = "") -> Read[date] | Said:
     if format_:
         try:
             return Read(datetime.strptime(whole, format_).date())  # noqa: DTZ007 (a day has no zone)
-        except ValueError:
+        except (ValueError, re.error):  # re.error: a form that names one part twice
             return said("not-a-day", text=whole)
     word = re.sub(r"[ T]\d{1,2}:\d{2}(:\d{2}(\.0+)?)?$", "", whole)
     if found := _PARTS.fullmatch(word) or _COMPACT.fullmatch(word):

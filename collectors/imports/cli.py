@@ -182,7 +182,7 @@ def _run(kind: Kind, file: Path, mapping: Path | None, site: str, *, preview: bo
             seen = counts.digest
         try:
             row = work.plan_file(
-                registry, CONSOLE, farm, file, kind=kind, name=file.name, mapping=known, clock=now_ms, seen=seen
+                registry, CONSOLE, farm, file, kind=kind, name=_name(file), mapping=known, clock=now_ms, seen=seen
             )  # fmt: skip
             if yes:
                 _tell_refused(registry, row, str(file))
@@ -202,6 +202,11 @@ def _run(kind: Kind, file: Path, mapping: Path | None, site: str, *, preview: bo
     typer.echo(f"{file}: {_counted(row.counts)}; to take it back: makiba import undo {farm} {row.id}")
     if row.counts["refused"] or row.counts.get("left"):
         raise typer.Exit(REFUSED_EXIT)
+
+
+def _name(file: Path) -> str:
+    """What the file is called, as far as it is text."""
+    return file.name.encode("utf-8", "replace").decode()[:200]
 
 
 def _preview(registry: Registry, site: str, kind: Kind, file: Path, mapping: LoadedMapping) -> work.Counts:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
+import yaml
 from pydantic import Field, model_validator
 
 from collectors.imports.kinds import CELLS, EVENT_DAYS, KEYS, Cell, Kind, cell_of, fold, known_heads
@@ -25,6 +26,14 @@ from makiba.words import nearest
 HEADS_WITHIN: Final = 30
 """Rows at the beginning among which the heads are looked for."""
 MAX_COLUMNS: Final = 200
+MAX_DEPTH: Final = 20
+_OPENS: Final = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSES: Final = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 
 
 class TableFile(FileForm):
@@ -118,8 +127,26 @@ def load_table_mapping(file: Path, kind: Kind) -> LoadedMapping:
 
 
 def parse_table_mapping(text: str, name: str, kind: Kind) -> LoadedMapping:
-    """The same for a text."""
-    return _loaded(parse_located(text, name), kind, text)
+    """The same for a text that somebody sent."""
+    return _loaded(parse_sent(text, name), kind, text)
+
+
+def parse_sent(text: str, name: str) -> Located:
+    """A mapping of whoever sent it: without anchors, which can make a short text endless, and not nested deeply."""
+    try:
+        depth = 0
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
+                line, column = token.start_mark.line + 1, token.start_mark.column + 1
+                raise ConfigErrors([Problem(name, line, column, "", "anchors (& and *) are not taken here")])
+            depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
+            if depth > MAX_DEPTH:
+                raise ConfigErrors([Problem(name, token.start_mark.line + 1, 1, "", "is nested too deeply")])
+        return parse_located(text, name)
+    except yaml.YAMLError:
+        return parse_located(text, name)  # which says where
+    except ValueError:
+        raise ConfigErrors([Problem(name, 1, 1, "", "holds a number that is none")]) from None
 
 
 def _loaded(located: Located, kind: Kind, text: str) -> LoadedMapping:

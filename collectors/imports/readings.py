@@ -18,6 +18,7 @@ import yaml
 from sqlalchemy.orm import Session
 
 from collectors.imports.kinds import ANIMALS, fold
+from collectors.imports.mapping import parse_sent
 from collectors.imports.said import Said, said
 from collectors.imports.sniff import NotCsv, dialect_of
 from collectors.imports.work import STEP_S, Clock, Gone, PlanStale, sha256_of
@@ -105,7 +106,10 @@ _QUANTITIES: Final[dict[str, dict[str, Any]]] = {
 
 def mapping_for(text: str, file: Path, name: str) -> Mapping_:
     """The mapping that somebody sent as `text`, or that of the file's heads."""
-    return parse_mapping(text, "mapping") if text else mapping_of_heads(file, name)
+    if not text:
+        return mapping_of_heads(file, name)
+    parse_sent(text, "mapping")
+    return parse_mapping(text, "mapping")
 
 
 def mapping_of_heads(file: Path, name: str) -> Mapping_:

@@ -38,6 +38,7 @@ STEP_ROWS: Final = 1_000
 STEP_S: Final = 2.0
 PLAN_ROWS: Final = 1_000
 MAX_ROWS: Final = 100_000
+KEPT_MAPPING: Final = 16_000
 COUNTED: Final = ("create", "update", "unchanged", "refused")
 
 Clock = Callable[[], int]
@@ -119,7 +120,7 @@ def plan_file(
     with registry.write() as session:
         row = imports.begin(
             session, viewer, site, kind=kind, name=name, sha256=sha256_of(file), size_bytes=size,
-            mapping=mapping.text, now_ms=clock(),
+            mapping=mapping.text[:KEPT_MAPPING], now_ms=clock(),
         )  # fmt: skip
     counts = Counts(kind)
     total = 0

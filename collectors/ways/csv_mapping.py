@@ -415,7 +415,7 @@ def _time_ms(bound: Bound, texts: Sequence[str]) -> int | Said:
             moment = datetime.combine(day.value, clock_of(text) or bound.at or NOON)
         else:
             moment = datetime.strptime(text, bound.time_format)  # noqa: DTZ007 (the mapping's timezone comes next)
-    except ValueError:
+    except (ValueError, re.error):  # re.error: a form that names one part twice
         return said("no-time", text=text, form=f"of the form {bound.time_format}")
     if bound.at is not None and bound.time_format != "auto":
         moment = datetime.combine(moment.date(), bound.at)

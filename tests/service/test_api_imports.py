@@ -265,9 +265,16 @@ def test_a_file_that_cannot_be_read_says_where_and_leaves_nothing(centre: Centre
         answer = bring(browser, "個体\n1234567890\n", mapping=mapping.replace("idd", "id"))
         assert answer.json()["counts"]["create"] == 1
         assert bring(browser, "").status_code == 422
+        laughs = "a: &a [x, x]\n" + "\n".join(f"b{i}: &b{i} [*a, *a]" for i in range(20))
+        for hostile in (laughs, "[" * 7_000, "kind: " + "9" * 5_000, "kind: animals\nfile: {heads: 1_0}", "\t"):
+            answer = bring(browser, "個体\n1\n", mapping=hostile)
+            assert (answer.status_code, answer.json()["type"]) == (422, "/problems/not-a-table"), hostile[:20]
+        twice = "kind: animals\ncolumns: [{column: 個体, field: born_on, format: '%Y%Y'}, {column: n, field: number}]"
+        plan = bring(browser, "個体,n\n20262026,1\n", mapping=twice).json()
+        assert plan["counts"]["refused"] == 1
         assert announced(browser, 20_000_001) == 413
         assert list((centre.folder / "uploads").iterdir()) == []
-        assert len(browser.get(PATH).json()["rows"]) == 1
+        assert len(browser.get(PATH).json()["rows"]) == 2
 
 
 def test_the_same_key_brings_a_file_once(centre: Centre) -> None:
