@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from sqlalchemy import CursorResult, delete, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -149,7 +150,10 @@ def add_passkey(
         sign_count=sign_count, transports=sorted(set(transports)), name=name, version=1, created_ms=now_ms,
     )  # fmt: skip
     session.add(row)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError:  # somebody else was faster with the same one
+        raise PasskeyKnown("this passkey is known already") from None
     return row
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyotp
 
+from api import one_time
 from api.sessions import COOKIE
 from tests.service.authenticator import Authenticator
 from tests.service.serving import PASSWORD, WRITE, Centre, sign_in
@@ -112,6 +114,27 @@ class Somebody:
         self.house.centre.clock.ms += 600_000
 
 
+class App:
+    """Somebody's authenticator app, from what they were told once."""
+
+    def __init__(self, somebody: Somebody) -> None:
+        self.somebody = somebody
+        begun = somebody.post("sign-in/codes")
+        assert begun.status_code == 200, begun.text
+        self.begun = begun.json()
+        self.secret: str = self.begun["secret"]
+        confirmed = somebody.post("sign-in/codes/confirm", {"code": self.code()})
+        assert confirmed.status_code == 200, confirmed.text
+        self.recovery: list[str] = confirmed.json()["recovery_codes"]
+
+    def code(self, steps: int = 0) -> str:
+        """The code of now, or of so many steps later."""
+        return pyotp.TOTP(self.secret).at(self.somebody.house.centre.clock.ms // 1000 + 30 * steps)
+
+    def wait(self, steps: int = 1) -> None:
+        self.somebody.house.centre.clock.ms += steps * one_time.STEP_MS
+
+
 def at_once(asks: Iterable[Callable[[], httpx.Response]]) -> list[int]:
     """The statuses of requests that are sent at the same moment."""
     statuses: list[int] = []
@@ -124,9 +147,9 @@ def at_once(asks: Iterable[Callable[[], httpx.Response]]) -> list[int]:
 
 
 @contextmanager
-def house(folder: Path, **given: Any) -> Iterator[House]:
+def house(folder: Path, registry_url: str = "", **given: Any) -> Iterator[House]:
     """A service in `folder`; `given`: settings besides."""
-    centre = Centre(folder, given=given)
+    centre = Centre(folder, registry_url=registry_url, given=given)
     with ExitStack() as stack:
         with centre.serving() as browser:
             yield House(centre, str(browser.base_url), stack)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
-import pyotp
 import pytest
 
 from api import one_time
 from api.keys import Key
 from api.signing_in import CHALLENGE_COOKIE, CODE_MS
 from tests.service.serving import PASSWORD
-from tests.service.sign_in_parts import API, House, Somebody, at_once, house
+from tests.service.sign_in_parts import API, App, House, Somebody, house
 
 # RFC 6238, appendix B (SHA-1, the secret "12345678901234567890"): the last six of its eight digits.
 RFC_SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
@@ -33,27 +31,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.fixture
 def hanako(home: House) -> Somebody:
     return home.somebody()
-
-
-class App:
-    """Somebody's authenticator app, from what they were told once."""
-
-    def __init__(self, somebody: Somebody) -> None:
-        self.somebody = somebody
-        begun = somebody.post("sign-in/codes")
-        assert begun.status_code == 200, begun.text
-        self.begun = begun.json()
-        self.secret: str = self.begun["secret"]
-        confirmed = somebody.post("sign-in/codes/confirm", {"code": self.code()})
-        assert confirmed.status_code == 200, confirmed.text
-        self.recovery: list[str] = confirmed.json()["recovery_codes"]
-
-    def code(self, steps: int = 0) -> str:
-        """The code of now, or of so many steps later."""
-        return pyotp.TOTP(self.secret).at(self.somebody.house.centre.clock.ms // 1000 + 30 * steps)
-
-    def wait(self, steps: int = 1) -> None:
-        self.somebody.house.centre.clock.ms += steps * one_time.STEP_MS
 
 
 # -------------------------------------------------------------------------------------------------- the codes
@@ -168,19 +145,6 @@ def test_a_code_is_used_once_and_so_are_all_before_it(hanako: Somebody) -> None:
         assert hanako.post("session/code", {"code": code}).status_code == 401
     assert hanako.post("session/code", {"code": app.code(1)}).status_code == 204
     assert hanako.notices().count("code-used-again") == 2  # somebody may have looked over their shoulder
-
-
-def test_a_code_sent_to_many_processes_at_once_signs_in_once(hanako: Somebody) -> None:
-    app = App(hanako)
-    app.wait()
-    browsers = [hanako.twin() for _ in range(4)]
-    for browser in browsers:
-        assert browser.password().status_code == 401
-    with hanako.house.centre.serving() as other:
-        for browser in browsers[2:]:
-            browser.browser.base_url = other.base_url
-        body = {"code": app.code()}
-        assert at_once([partial(b.post, "session/code", body) for b in browsers]) == [204, 401, 401, 401]
 
 
 def test_the_password_counts_for_this_browser_five_minutes_and_one_sign_in(hanako: Somebody) -> None:

@@ -14,7 +14,7 @@ from collectors.registry import people
 from collectors.registry.sign_in import MAX_PASSKEYS
 from tests.service.authenticator import UP, UV, Algorithm, Authenticator, b64
 from tests.service.serving import CONSOLE, WRITE
-from tests.service.sign_in_parts import API, House, Somebody, at_once, house
+from tests.service.sign_in_parts import API, House, Somebody, house
 
 
 @pytest.fixture(scope="module")
@@ -138,15 +138,6 @@ def test_a_challenge_is_answered_once(hanako: Somebody) -> None:
     assert hanako.post("session/passkey", device.get(asked)).status_code == 401
 
 
-def test_one_answer_sent_many_times_at_once_opens_once(hanako: Somebody) -> None:
-    device = Authenticator(counts=False)
-    hanako.register(device)
-    hanako.signs_out()
-    shown = device.get(hanako.options())
-    copies = [hanako.copy() for _ in range(6)]
-    assert at_once(lambda c=c: c.post("session/passkey", shown) for c in copies) == [204] + [401] * 5  # type: ignore[misc]
-
-
 def test_a_challenge_is_for_the_browser_that_asked_and_for_five_minutes(hanako: Somebody) -> None:
     device = Authenticator(counts=False)
     hanako.register(device)
@@ -254,14 +245,6 @@ def test_a_password_that_is_the_last_way_in_stays(hanako: Somebody) -> None:
     last = hanako.ask("DELETE", "sign-in/password")
     assert (last.status_code, last.json()["type"]) == (409, "/problems/last-way-in")
     assert hanako.password().status_code == 204
-
-
-def test_two_at_once_do_not_remove_the_last_two(hanako: Somebody) -> None:
-    ids = [hanako.register(Authenticator()).json()["id"] for _ in range(2)]
-    hanako.ask("DELETE", "sign-in/password")
-    copies = [(hanako.copy(), passkey) for passkey in ids]
-    asks = [lambda c=c, p=p: c.ask("DELETE", f"sign-in/passkeys/{p}", If_Match="*") for c, p in copies]
-    assert at_once(asks) == [204, 409]
 
 
 def test_a_passkey_is_one_persons(home: House, hanako: Somebody) -> None:
