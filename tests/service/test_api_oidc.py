@@ -181,6 +181,8 @@ FAULTS: list[tuple[str, Any]] = [
     ("claims", {"nonce": None}),
     ("claims", {"iss": "http://127.0.0.1:1"}),
     ("claims", {"aud": "somebody-else"}),
+    ("claims", {"aud": "somebody-else", "azp": CLIENT}),
+    ("claims", {"aud": ["somebody-else", "another"], "azp": CLIENT}),
     ("claims", {"aud": [CLIENT, "somebody-else"]}),
     ("claims", {"aud": [CLIENT, "somebody-else"], "azp": "somebody-else"}),
     ("claims", {"azp": "somebody-else"}),
@@ -244,7 +246,9 @@ def test_what_came_back_holds_once_in_its_browser_and_for_ten_minutes(centre: Ce
         came = came_back(start(browser))
         assert finish(victim, came).status_code == 401  # an attacker's sign-in in somebody else's browser
         start(victim)
+        provider.asked.clear()
         assert finish(victim, came).status_code == 401
+        assert provider.asked == []  # and the provider is not even asked
         mixed = came_back(start(browser)) | {"state": came["state"]}
         assert finish(browser, mixed).status_code == 401
         came = came_back(start(browser))
