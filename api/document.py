@@ -154,16 +154,12 @@ def _security(method: str, found: set[str]) -> list[dict[str, list[str]]]:
 def _refusals(method: str, operation: Mapping[str, Any]) -> set[int]:
     taken = {p["name"].lower() for p in operation.get("parameters", []) if p["in"] == "header"}
     codes = {*_ALWAYS}
-    if operation["security"] not in ([], [{"page": []}]):
-        codes |= {401}
-        if any(p["in"] == "path" for p in operation.get("parameters", [])):
-            codes |= {403, 404}
+    if any(one.keys() & {"session", "token"} for one in operation["security"]):
+        codes |= {401, 403, 404}
+    if any(p["in"] == "path" for p in operation.get("parameters", [])):
+        codes |= {404}
     if method in _WRITES:
-        codes |= {403, 413}
-    if operation["security"] and {"token": []} not in operation["security"]:
-        codes |= {403}
-    if "idempotency-key" in taken:
-        codes |= {409}
+        codes |= {401, 403, 404, 409, 413}
     if "if-match" in taken:
         codes |= {412, 428}
     return codes

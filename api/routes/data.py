@@ -157,7 +157,10 @@ def _side_by_side(
 
 def _chosen(viewer: Person, centre: Centre, names: Sequence[str]) -> tuple[list[Series], dict[str, Seen]]:
     """The series of these names, and their farms as `viewer` sees them; 404 when one is not there for them."""
-    chosen = [Series.parse(name) for name in dict.fromkeys(names)]
+    try:
+        chosen = [Series.parse(name) for name in dict.fromkeys(names)]
+    except ValueError:  # a farm that no path may name
+        raise not_found() from None
     with centre.registry.read() as session:
         farms = {site: look(session, viewer, site, centre.clock()) for site in dict.fromkeys(s.site for s in chosen)}
     if not all(farms[s.site].spans(s) for s in chosen):
