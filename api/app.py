@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
-from api import alert_news, problems, rights_watch
+from api import alert_news, problems, rights_watch, uploads
 from api.centre import PREFIX, Centre, Clock, now_ms, opened
 from api.document import describe, operation_id
 from api.feed import CommittedFeed
@@ -66,6 +66,7 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
                 asyncio.create_task(alert_news.watch(centre), name="alert-news"),
                 asyncio.create_task(rights_watch.watch(centre), name="rights-watch"),
                 asyncio.create_task(_finish_departures(centre), name="departures"),
+                asyncio.create_task(uploads.watch(centre), name="uploads"),
             ]
             try:
                 yield

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Path, Query, Request
 from sqlalchemy.orm import Session
 
+from api import uploads
 from api.centre import Centre, CentreNow
 from api.etags import Tagging
 from api.once import Once
@@ -42,6 +38,7 @@ from api.shapes.imports import (
     RowState,
     SaidOut,
 )
+from api.uploads import Upload
 from collectors.imports import readings, work
 from collectors.imports.mapping import no_mapping, parse_table_mapping
 from collectors.imports.said import is_refusal, words_of
@@ -60,7 +57,6 @@ WHAT: Final[Mapping[str, Names]] = {
     "import.undone": Names(ja="取り込みを 取り消しました", en="took an import back"),
 }
 LARGEST_MB: Final = 64
-FOLDER: Final = "uploads"
 
 ImportId = Annotated[str, Path(max_length=64)]
 KindQuery = Annotated[Kind, Query(description="What its rows are")]
@@ -142,19 +138,6 @@ def rows_of(
 # -------------------------------------------------------------------------------------------------- a file comes
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A file that came, in the folder of uploads, for its owner alone to read."""
-
-    path: FilePath
-    name: str
-
-    def forget(self) -> None:
-        """Deletes it."""
-        with suppress(FileNotFoundError):
-            self.path.unlink()
-
-
 async def uploaded(
     request: Request, site: str, kind: KindQuery, name: NameQuery, viewer: SignedIn, centre: CentreNow, _: Once
 ) -> AsyncIterator[Upload]:
@@ -164,14 +147,9 @@ async def uploaded(
     most = centre.settings.import_mb * 1_000_000
     if int(request.headers.get("content-length", "0")) > most:
         raise Refused(413, f"At most {most} bytes.", slug="too-large")
-    folder = centre.settings.home / FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    upload = Upload(folder / secrets.token_hex(16), name)
+    upload = await uploads.receive(centre, request, name)
     keep = False
     try:
-        with os.fdopen(os.open(upload.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            async for piece in request.stream():
-                out.write(piece)
         if not upload.path.stat().st_size:
             raise invalid("body", "the file is empty")
         yield upload
@@ -191,7 +169,7 @@ def look_at(
 
     The plan holds for a day, and for what is on file now.
     """
-    _sweep(centre)
+    uploads.sweep(centre)
     try:
         row = _planned(centre, viewer, site, kind, upload, mapping)
     except ConfigErrors as error:
@@ -226,19 +204,6 @@ def _planned(centre: Centre, viewer: Person, site: str, kind: Kind, upload: Uplo
 
 def _spell(path: str, message: str) -> str:
     return f"{path}: {message}" if path else message
-
-
-def _sweep(centre: Centre) -> None:
-    """Forgets plans that nobody applied in time, and the files of plans that are no more."""
-    with centre.registry.write() as session:
-        imports.forget_old_plans(session, SERVICE, centre.clock())
-        needed = imports.kept_files(session, SERVICE)
-    folder = centre.settings.home / FOLDER
-    late_s = time.time() - 3_600
-    for path in folder.iterdir() if folder.is_dir() else ():
-        with suppress(FileNotFoundError):
-            if path.name not in needed and path.stat().st_mtime < late_s:
-                path.unlink()
 
 
 # ------------------------------------------------------------------------------------------------ there and back
@@ -312,7 +277,7 @@ def _step_of(centre: Centre, viewer: Person, row: ImportFile) -> Callable[[], ob
         return lambda: work.go_on(
             centre.registry, viewer, row.site_id, row.id, centre.clock, stop=centre.hub.ending, look_again=look_again
         )
-    file = centre.settings.home / FOLDER / (row.kept or "gone")
+    file = uploads.kept(centre, row.kept)
 
     def store() -> None:
         mapping = readings.mapping_for(row.mapping, file, row.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -339,6 +340,23 @@ def test_plans_are_forgotten_after_a_day_and_an_undo_ends_after_thirty(centre: C
     centre.clock.ms += imports.UNDO_MS
     with centre.signed_in() as browser:
         assert "30 days" in browser.post(f"{PATH}/{applied['id']}/undo", headers=WRITE).json()["detail"]
+
+
+def test_what_a_crash_left_is_deleted_when_the_service_begins(centre: Centre) -> None:
+    text = "検定日,個体識別番号,乳量\n2026/5/31,1234567890,31.4\n"
+    with centre.signed_in() as browser:
+        bring(browser, text, "readings")
+    [kept] = (centre.folder / "uploads").iterdir()
+    left = centre.folder / "uploads" / "left"
+    left.write_bytes(b"x")
+    for path in (kept, left):
+        os.utime(path, (0, 0))
+    with centre.serving():
+        wait_until(lambda: not left.exists(), 10, "what nobody needs is deleted")
+        assert kept.exists(), "a plan of today needs it"
+    centre.clock.ms += imports.PLAN_MS + 1
+    with centre.serving():
+        wait_until(lambda: not kept.exists(), 10, "the plan is forgotten, and its file")
 
 
 def test_rights_that_end_in_the_middle_stop_the_import(centre: Centre) -> None:
