@@ -3,7 +3,8 @@
 It is made at the first start, in the file `api.key` of the home folder, which only its owner reads; several processes
 that start on one home at the same moment take the same one. Several machines that serve one farm's pages need one
 key between them: the setting `api_key` (`MAKIBA_API_KEY_FILE`). Each use has a key of its own, derived from it. Who
-changes it makes cursors and repeated writes of before be refused once; nobody is signed out.
+changes it makes cursors and repeated writes of before be refused once; nobody is signed out. Secrets of one-time
+codes are sealed with it: with another one those who use codes need a recovery code, and set them up anew.
 """
 
 from __future__ import annotations
