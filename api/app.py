@@ -62,6 +62,7 @@ def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms)
             )
             feed.start()
             hub.last_step = await asyncio.to_thread(alert_news.newest, centre)
+            await uploads.try_sweep(centre)
             watching = [
                 asyncio.create_task(alert_news.watch(centre), name="alert-news"),
                 asyncio.create_task(rights_watch.watch(centre), name="rights-watch"),

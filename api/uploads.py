@@ -77,11 +77,16 @@ def sweep(centre: Centre) -> None:
                 path.unlink()
 
 
+async def try_sweep(centre: Centre) -> None:
+    """`sweep`; what stops it is logged."""
+    try:
+        await asyncio.to_thread(sweep, centre)
+    except (RegistryError, OSError) as error:
+        log.warning("uploads: %s; trying again in an hour", error)
+
+
 async def watch(centre: Centre) -> None:
-    """Sweeps when the service begins and every hour."""
+    """Sweeps every hour."""
     while True:
-        try:
-            await asyncio.to_thread(sweep, centre)
-        except (RegistryError, OSError) as error:
-            log.warning("uploads: %s; trying again in an hour", error)
         await asyncio.sleep(SWEEP_EVERY_S)
+        await try_sweep(centre)
