@@ -97,7 +97,7 @@ def check_new_password(password: str, own: Iterable[str] = ()) -> None:
 def weakness(password: str, own: Iterable[str] = ()) -> Weakness | None:
     """What is wrong with a new password; None: nothing."""
     plain = re.sub(r"\s+", " ", folded(password))
-    if len(plain) < MIN_PASSWORD:
+    if min(len(plain), len(password)) < MIN_PASSWORD:  # one character may be folded into many
         return "too-short"
     if len(password) > MAX_PASSWORD:
         return "too-long"

@@ -18,6 +18,7 @@ OWN = ("hanako@farm.example", "佐藤 花子")
         ("short words", "too-short"),
         ("a          b", "too-short"),  # a run of blanks is one
         ("ｓｈｏｒｔ", "too-short"),
+        ("ﷺ¼ﷺ", "too-short"),  # many characters once they are folded
         ("x1" * 501, "too-long"),
         ("password1234", "common"),
         ("Password2026!!", "common"),

@@ -19,7 +19,9 @@ def _ids(town: Any, _: str) -> Mapping[str, str]:
     centre, service, now_ms = town.centre, Service("console"), town.centre.clock()
     with centre.registry.write() as session:
         row = people.person_by_login(session, service, "taro")
+        assert row
         taro = people.viewer_of(session, service, row.id, now_ms)
+        assert taro
         theirs = browsers.create_session(
             session, service, token_hash=secrets.token_hex(32), person_id=taro.id, now_ms=now_ms,
             expires_ms=now_ms + 3_600_000, way="password", device="",
