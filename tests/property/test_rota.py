@@ -181,3 +181,34 @@ def test_what_is_left_without_some_times(taken: list[tuple[int, int]]) -> None:
     for at in range(31):
         out = any(a <= at < b for a, b in taken)
         assert any(a <= at < b for a, b in left) == (5 <= at < 25 and not out)
+
+
+def test_a_time_that_the_clocks_jump_over_is_the_moment_of_the_jump() -> None:
+    jump = int(datetime(2026, 3, 29, 1, tzinfo=UTC).timestamp()) * 1000
+    zone, day = ZoneInfo("Europe/Berlin"), date(2026, 3, 29)
+    assert [moment_ms(day, minute, zone) - jump for minute in (119, 120, 150, 179, 180, 181)] == [
+        -MINUTE_MS, 0, 0, 0, 0, MINUTE_MS,
+    ]  # fmt: skip
+    twice = int(datetime(2026, 10, 25, 0, 30, tzinfo=UTC).timestamp()) * 1000
+    assert moment_ms(date(2026, 10, 25), 150, zone) == twice  # its first coming
+
+
+def test_a_short_turn_within_a_long_one_opens_no_gap() -> None:
+    lines = (
+        Line("long", "dated", ("person", "1"), "owner", 0, 0, 100),
+        Line("short", "dated", ("person", "2"), "helper", 0, 10, 20),
+    )
+    assert gaps(Rota(lines), 0, 120) == [(100, 120)]
+
+
+def test_a_weekly_line_does_not_begin_on_the_days_it_leaves_out_nor_outside_its_time() -> None:
+    day = date(2026, 11, 30)
+    every = frozenset(range(7))
+    line = Line(
+        "w", "weekly", ("person", "1"), weekdays=every, start_minute=600, minutes=60, first_day=day,
+        last_day=day + timedelta(days=3), except_days=frozenset({day + timedelta(days=1)}),
+    )  # fmt: skip
+    zone = ZoneInfo("Asia/Tokyo")
+    start = moment_ms(day - timedelta(days=2), 0, zone)
+    begun = [turn.from_ms for turn in turns(Rota((line,), zone), start, start + 10 * DAY_MS)]
+    assert begun == [moment_ms(day + timedelta(days=n), 600, zone) for n in (0, 2, 3)]
