@@ -5,29 +5,25 @@ looked at again in the very transaction that writes the rows, with every change 
 While one thread commits, others queue; whoever of them comes first takes along all that wait. So N answers at once
 cost two commits rather than N, no answer goes out before its own, and a read that comes alone waits for nobody.
 
-Rights that were worked out with the registry's number as it still is (`rights_version`), and that do not end by
-themselves in between, are those of this moment; they are not worked out again.
-
 Whatever hinders the transaction hinders every answer that waits for it: nothing is answered that is not written.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy.orm import Session
 
-from collectors.registry import Registry, audit, people, rights_version
+from collectors.registry import Registry, audit, rights_version
+from collectors.registry.remembered import Remembered
 from collectors.registry.viewer import Person, Service, belongs_to, limited, may_see
 from makiba.data_class import DataClass
 
 MOST_AT_ONCE: Final = 256
 """Reads in one transaction: some ten milliseconds of writing."""
-
-MOST_KNOWN: Final = 10_000
 
 _SERVICE: Final = Service("api")
 
@@ -47,15 +43,6 @@ class _Waiting:
     done: threading.Event = field(default_factory=threading.Event)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A person's rights: those of number `version`, until `until_ms`."""
-
-    person: Person
-    version: int
-    until_ms: int
-
-
 class Reads:
     """One per process; threads share it."""
 
@@ -64,7 +51,7 @@ class Reads:
         self._waiting: list[_Waiting] = []
         self._guard = threading.Lock()
         self._leading = threading.Lock()
-        self._persons: dict[int, _Known] = {}
+        self.remembered = Remembered()
 
     def note(
         self, viewer: Person, wanted: Wanted, what: str, now_ms: int, span_ms: tuple[int, int] | None = None
@@ -109,21 +96,11 @@ class Reads:
             for one in batch:
                 one.done.set()
 
-    def _now(self, session: Session, numbers: Iterable[int], now_ms: int) -> Mapping[int, Person]:
+    def _now(self, session: Session, numbers: Collection[int], now_ms: int) -> Mapping[int, Person]:
         """These people with the rights of this moment, which do not change before `session` has ended."""
         version = rights_version.hold(session)
-        if len(self._persons) > MOST_KNOWN:
-            self._persons.clear()
-        known = {
-            number: found
-            for number in numbers
-            if (found := self._persons.get(number)) and found.version == version and now_ms < found.until_ms
-        }
-        unknown = [number for number in numbers if number not in known]
-        made = people.viewers_until(session, _SERVICE, unknown, now_ms) if unknown else {}
-        known |= {number: _Known(person, version, until_ms) for number, (person, until_ms) in made.items()}
-        self._persons.update(known)
-        return {number: one.person for number, one in known.items()}
+        made = self.remembered.of(session, _SERVICE, numbers, version, now_ms)
+        return {number: person for number, (person, _) in made.items()}
 
 
 def _limited(one: _Waiting, person: Person | None) -> Person | None:

@@ -204,7 +204,7 @@ def _at_a_browser(request: Request, response: Response, centre: Centre) -> Looki
     token = session_cookie(request, centre)
     now_ms = centre.clock()
     with centre.registry.read() as session:
-        signed = people.signed_in(session, SERVICE, [digest(token)], now_ms).get(digest(token)) if token else None
+        signed = _browsers(centre, session, [digest(token)], now_ms).get(digest(token)) if token else None
     if signed is None:
         return None
     row, person = signed.session, signed.person
@@ -331,6 +331,15 @@ def rights_of(centre: Centre, ears: Iterable[Ear]) -> tuple[int, Mapping[Ear, Ri
         ear: Rights(person, sight, version, signed[ear.session_hash].until_ms)
         for (ear, person), sight in zip(persons.items(), sights, strict=True)
     }
+
+
+def _browsers(
+    centre: Centre, session: Session, hashes: Collection[str], now_ms: int
+) -> Mapping[str, people.SignedIn]:
+    def viewers(numbers: Collection[int]) -> Mapping[int, tuple[Person, int]]:
+        return centre.reads.remembered.of(session, SERVICE, numbers, rights_version.current(session), now_ms)
+
+    return people.signed_in(session, SERVICE, hashes, now_ms, viewers)
 
 
 def _signed_in(

@@ -8,7 +8,7 @@ moment nobody is signed in yet.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast, get_args
 
@@ -388,8 +388,17 @@ def session_viewer(session: Session, viewer: Service, token_hash: str, now_ms: i
     return signed.person if signed else None
 
 
-def signed_in(session: Session, viewer: Service, token_hashes: Iterable[str], now_ms: int) -> Mapping[str, SignedIn]:
-    """Who is signed in with each of these cookies; those with which nobody is (any more) are not in it."""
+def signed_in(
+    session: Session,
+    viewer: Service,
+    token_hashes: Iterable[str],
+    now_ms: int,
+    viewers: Callable[[Collection[int]], Mapping[int, tuple[Person, int]]] | None = None,
+) -> Mapping[str, SignedIn]:
+    """Who is signed in with each of these cookies; those with which nobody is (any more) are not in it.
+
+    `viewers`: `viewers_until` by whoever remembers it.
+    """
     require_service(viewer)
     hashes = sorted(token_hashes)
     found: dict[str, tuple[WebSession, PersonRow]] = {}
@@ -400,7 +409,8 @@ def signed_in(session: Session, viewer: Service, token_hashes: Iterable[str], no
             .where(WebSession.token_hash.in_(hashes[start : start + _PER_QUERY]), WebSession.expires_ms > now_ms)
         )
         found.update({web.token_hash: (web, row) for web, row in session.execute(query)})
-    made = _viewers(session, viewer, {row.id: row for _, row in found.values()}.values(), now_ms)
+    rows = {row.id: row for _, row in found.values()}
+    made = viewers(rows) if viewers else _viewers(session, viewer, rows.values(), now_ms)
     return {
         token: SignedIn(made[row.id][0], web, min(web.expires_ms, made[row.id][1]))
         for token, (web, row) in found.items()
