@@ -246,6 +246,7 @@ def test_what_came_back_holds_once_in_its_browser_and_for_ten_minutes(centre: Ce
         came = came_back(start(browser))
         assert finish(victim, came).status_code == 401  # an attacker's sign-in in somebody else's browser
         start(victim)
+        came = came_back(start(browser))
         provider.asked.clear()
         assert finish(victim, came).status_code == 401
         assert provider.asked == []  # and the provider is not even asked
