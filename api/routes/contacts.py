@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Response
 
-from api.centre import PREFIX, CentreNow
+from api.centre import CentreNow
 from api.etags import Changing, Tagging
+from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
 from api.routes.consents import require_insider
@@ -41,19 +42,17 @@ def list_of(site: str, viewer: SignedIn, centre: CentreNow, page: Paging) -> Con
 
 
 @router.post("/sites/{site}/contacts", status_code=201)
-def add(site: str, given: ContactIn, viewer: SignedIn, centre: CentreNow, response: Response) -> ContactOut:
+def add(site: str, given: ContactIn, viewer: SignedIn, centre: CentreNow, once: Once) -> ContactOut:
     """A new contact."""
     require_insider(viewer, site)
-    with centre.registry.write() as session:
+    with once.write(site, "edit contacts") as session:
         try:
             row = contacts.add_contact(session, viewer, site, _spec(given), centre.clock())
         except contacts.TooMany as error:
             raise invalid("", str(error)) from None
         except ValueError as error:
             raise invalid("phone", str(error)) from None
-    response.headers["Location"] = f"{PREFIX}/sites/{site}/contacts/{row.id}"
-    response.headers["ETag"] = f'"{row.version}"'
-    return _shown(row)
+        return once.made(_shown(row), f"/sites/{site}/contacts/{row.id}", version=row.version)
 
 
 @router.get("/sites/{site}/contacts/{contact_id}")

@@ -10,8 +10,9 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
-from api.centre import PREFIX, CentreNow
+from api.centre import CentreNow
 from api.etags import Changing, Tagging
+from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
 from api.routes.technical import require_technical, require_technical_of_the_farm
@@ -65,17 +66,15 @@ def list_of(
 
 
 @router.post("/sites/{site}/maintenance", status_code=201)
-def plan(site: str, given: MaintenanceIn, viewer: SignedIn, centre: CentreNow, response: Response) -> MaintenanceOut:
+def plan(site: str, given: MaintenanceIn, viewer: SignedIn, centre: CentreNow, once: Once) -> MaintenanceOut:
     """Says that somebody works on something, from when until when; it may have begun up to 7 days ago."""
     require_technical_of_the_farm(viewer, site)
-    with centre.registry.write() as session:
+    with once.write(site, "plan maintenance") as session:
         try:
             row = maintenance.add_window(session, viewer, site, _spec(given), centre.clock())
         except (maintenance.NotThere, TooMany) as error:
             raise invalid("", str(error)) from None
-    response.headers["Location"] = f"{PREFIX}/sites/{site}/maintenance/{row.id}"
-    response.headers["ETag"] = f'"{row.version}"'
-    return _shown(row, centre.clock())
+        return once.made(_shown(row, centre.clock()), f"/sites/{site}/maintenance/{row.id}", version=row.version)
 
 
 @router.get("/sites/{site}/maintenance/{window_id}")

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
-from api.centre import PREFIX, CentreNow
+from api.centre import CentreNow
 from api.etags import Changing, Tagging
+from api.once import Once
 from api.paging import Paging
 from api.problems import Refused, invalid, not_found
 from api.routes.technical import require_technical, require_technical_of_the_farm
@@ -55,16 +56,15 @@ WHAT: Final[Mapping[str, Names]] = {
 
 
 @router.post("/sites/{site}/places", status_code=201)
-def add_place(site: str, given: PlaceIn, viewer: SignedIn, centre: CentreNow, response: Response) -> PlaceRowOut:
+def add_place(site: str, given: PlaceIn, viewer: SignedIn, centre: CentreNow, once: Once) -> PlaceRowOut:
     """A new place, behind the others."""
     require_technical_of_the_farm(viewer, site)
-    with centre.registry.write() as session:
+    with once.write(site, "edit placements") as session:
         try:
             row = placements.add_place(session, viewer, site, given.kind, given.name.both, centre.clock(), given.id)
         except Impossible as error:
             raise _impossible(error) from None
-        response.headers["Location"] = f"{PREFIX}/sites/{site}/places/{row.id}"
-        return _place(row, response)
+        return once.made(_place(row), f"/sites/{site}/places/{row.id}", version=row.version)
 
 
 @router.get("/sites/{site}/places/{place_id}")
@@ -139,17 +139,16 @@ def list_of(
 
 
 @router.post("/sites/{site}/placements", status_code=201)
-def move(site: str, given: PlacementIn, viewer: SignedIn, centre: CentreNow, response: Response) -> PlacementOut:
+def move(site: str, given: PlacementIn, viewer: SignedIn, centre: CentreNow, once: Once) -> PlacementOut:
     """Moves a subject, or places it. Where it stands already with this role nothing changes."""
     require_technical_of_the_farm(viewer, site)
     wanted = Move(given.subject, given.place, given.role, given.name.both if given.name else None, given.from_ms)
-    with centre.registry.write() as session:
+    with once.write(site, "edit placements") as session:
         try:
             row = placements.move(session, viewer, site, wanted, centre.clock())
         except Impossible as error:
             raise _impossible(error) from None
-        response.headers["Location"] = f"{PREFIX}/sites/{site}/placements/{row.public_id}"
-        return _placement(row, response)
+        return once.made(_placement(row), f"/sites/{site}/placements/{row.public_id}", version=row.version)
 
 
 @router.get("/sites/{site}/placements/{placement_id}")

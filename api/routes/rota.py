@@ -7,8 +7,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Path, Query, Response
 
-from api.centre import PREFIX, CentreNow
+from api.centre import CentreNow
 from api.etags import Changing, Tagging
+from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
 from api.routes.consents import names, require_insider
@@ -102,18 +103,16 @@ def check(
 
 
 @router.post("/sites/{site}/rota", status_code=201)
-def add(site: str, given: Given, viewer: SignedIn, centre: CentreNow, response: Response) -> ShiftOut:
+def add(site: str, given: Given, viewer: SignedIn, centre: CentreNow, once: Once) -> ShiftOut:
     """A new line: once (`dated`), every week (`weekly`), or somebody is away (`absence`)."""
     require_insider(viewer, site)
-    with centre.registry.write() as session:
+    with once.write(site, "edit rota") as session:
         try:
             row = rota.add_shift(session, viewer, site, _spec(given), centre.clock())
         except (rota.NobodyThere, TooMany) as error:
             raise invalid(_where(given, error), str(error)) from None
         people, callees = rota.people_of(session, viewer, site), rota.callees_of(session, viewer, site)
-    response.headers["Location"] = f"{PREFIX}/sites/{site}/rota/{row.id}"
-    response.headers["ETag"] = f'"{row.version}"'
-    return _shown(row, people, callees)
+        return once.made(_shown(row, people, callees), f"/sites/{site}/rota/{row.id}", version=row.version)
 
 
 @router.get("/sites/{site}/rota/{shift_id}")

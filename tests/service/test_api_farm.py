@@ -285,3 +285,11 @@ def test_a_technician_plans_where_the_farm_shows_them_its_technical_side(owner: 
     assert post().status_code == 201
     rows = owner.get(f"{FARM}/audit").json()["rows"]
     assert ("planned maintenance", "denkiさん") in {(r["what_name"]["en"], r["name"]) for r in rows}
+
+
+def test_a_contact_that_is_sent_twice_with_one_key_is_made_once(owner: httpx.Client) -> None:
+    body, key = {"name": "隣の人", "kind": "neighbour"}, {"Idempotency-Key": "0123456789abcdef"}
+    first, again = (owner.post(f"{FARM}/contacts", json=body, headers=key) for _ in range(2))
+    assert (first.status_code, again.status_code, first.json()) == (201, 201, again.json())
+    assert owner.post(f"{FARM}/contacts", json={**body, "name": "x"}, headers=key).status_code == 422
+    assert len(owner.get(f"{FARM}/contacts").json()["rows"]) == 1
