@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from collectors.imports.mapping import load_table_mapping
 from collectors.ways.csv_mapping import Bound, Wrong, bind, load_mapping, read_row
 from collectors.ways.csv_rows import Dialect, Row, Rows
-from makiba.located_yaml import ConfigErrors
+from makiba.located_yaml import ConfigErrors, load_located
 from makiba.settings import configs_dir
 
 COMMA = Dialect("utf-8", ",", '"')
@@ -173,7 +174,11 @@ def test_the_examples_are_right_by_themselves() -> None:
     folder = configs_dir() / "imports"
     assert {f.stem for f in folder.glob("*.yaml")} >= {"milk-recording", "scale", "weather-history"}
     for file in folder.glob("*.yaml"):
-        load_mapping(file)
+        kind = load_located(file).value(("kind",))
+        if kind is None:
+            load_mapping(file)
+        else:
+            load_table_mapping(file, kind)
 
 
 # -------------------------------------------------------------------------------------------------------------- rows
