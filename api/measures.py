@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from analytics.derived import derive
 from collectors.registry.sight import FarmSight
 from collectors.store import Store, Window
 from collectors.store.levels import DAY_MS, DAY_OFFSET_MS
@@ -97,6 +96,8 @@ def _mean_of(quantity: str) -> Value:
 
 def _hours_of_heat(store: Store, sight: FarmSight, site: str, month: Month) -> float | None:
     """Hours with a THI of `HEAT` or more; of several barns the mean."""
+    from analytics.derived import derive  # with numpy, which nothing else of a service needs
+
     barns: list[int] = []
     subjects = {series.subject for series in store.series(site) if series.quantity == "air_temperature"}
     for subject in sorted(subjects):

@@ -8,6 +8,8 @@
   issuer, this client as audience (and as `azp` where others are named too), this nonce, and is in its time.
 - Addresses are HTTPS (HTTP on this machine only); no redirect is followed; time and size of answers are bounded. No
   answer of the provider, no code and no token stands in a log.
+
+Authlib and joserfc are imported where they are used: 15 MB that a service without a provider does not hold.
 """
 
 from __future__ import annotations
@@ -25,13 +27,6 @@ from typing import Any, Final, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
-from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from authlib.oidc.core import CodeIDToken
-from authlib.oidc.discovery import get_well_known_url
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 
 from collectors.registry.viewer import OUTSIDERS, Role
 from makiba.settings import Settings
@@ -103,6 +98,9 @@ class Oidc:
 
     def address(self, redirect_uri: str, state: str, browser: str) -> str:
         """Where the browser goes to sign in."""
+        from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+        from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
         known = self._discover()
         scope = "openid profile" + (" email" if self.claim == "email" or self.domains else "")
         uri = prepare_grant_uri(
@@ -153,6 +151,8 @@ class Oidc:
     # ------------------------------------------------------------------------------------------------- inside
 
     def _discover(self) -> Mapping[str, Any]:
+        from authlib.oidc.discovery import get_well_known_url
+
         known = self._ask("GET", get_well_known_url(self.issuer, external=True))
         if known.get("issuer") != self.issuer:
             raise OidcUnavailable("the provider's description is of another issuer")
@@ -174,6 +174,11 @@ class Oidc:
         return self._ask("POST", _endpoint(known, "token_endpoint", self.issuer), urlencode(fields), headers)
 
     def _read(self, known: Mapping[str, Any], answer: Mapping[str, Any], nonce: str, now_ms: int) -> Identity:
+        from authlib.oidc.core import CodeIDToken
+        from joserfc import jwt
+        from joserfc.errors import JoseError
+        from joserfc.jwk import KeySet
+
         token = answer.get("id_token")
         if not isinstance(token, str):
             raise OidcRefused("the provider gave no ID token")
