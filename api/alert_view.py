@@ -61,8 +61,8 @@ def _view(session: Session, row: Alert, words: Described) -> AlertOut:
         "acknowledged_by": _name_of(session, row.acknowledged_by),
         "children": [Child(subject=subject, name=_names(name)) for subject, name in words.children],
         "events": [
-            AlertEventOut(id=e.id, at_ms=e.at_ms, kind=e.kind, who=person_name(session, e.who), detail=e.detail)
-            for e in alerts.events_of(session, _SERVICE, row.id)
+            AlertEventOut(id=step, at_ms=e.at_ms, kind=e.kind, who=person_name(session, e.who), detail=e.detail)
+            for step, e in enumerate(alerts.events_of(session, _SERVICE, row.id), 1)
         ],
     }
     return AlertOut.model_validate(told)

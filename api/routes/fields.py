@@ -259,7 +259,7 @@ def _fields(given: FieldIn | FieldPatch) -> dict[str, Any]:
     told = given.model_dump(exclude_unset=True)
     found: dict[str, Any] = {n: told[n] for n in ("kind", "soil", "note") if told.get(n) is not None}
     if given.name is not None:
-        found |= {"name_ja": given.name.ja, "name_en": given.name.en or given.name.ja}
+        found["name_ja"], found["name_en"] = given.name.both
     if "number" in told:
         found["number"] = told["number"]
     if "place" in told:

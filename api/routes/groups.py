@@ -16,13 +16,13 @@ from api.routes.animals import must_see
 from api.sessions import Accounting, SignedIn
 from api.shapes import Names
 from api.shapes.herd import (
+    GroupAnimalOut,
+    GroupAnimalsOut,
     GroupIn,
     GroupOut,
     GroupPatch,
     GroupRow,
     GroupsOut,
-    MemberOut,
-    MembersOut,
     MovesIn,
     MovesOut,
 )
@@ -129,7 +129,7 @@ def remove(site: str, group: GroupId, viewer: SignedIn, centre: CentreNow, tags:
 def members(
     site: str, group: GroupId, viewer: SignedIn, centre: CentreNow, account: Accounting, page: Paging,
     tags: Tagging, at_ms: Annotated[int | None, Query(ge=EARLIEST_MS, le=LATEST_MS)] = None,
-) -> MembersOut:  # fmt: skip
+) -> GroupAnimalsOut:  # fmt: skip
     """Who is in the group now, or was at `at_ms`."""
     must_see(viewer, site, "herd")
     with centre.registry.read() as session:
@@ -138,9 +138,11 @@ def members(
             raise not_found()
         found = groups.list_members(session, viewer, row, limit=page.ask, at_ms=at_ms, after=page.after)
     rows, more = page.cut(found, lambda both: (both[0].from_ms, both[0].animal_id))
-    shown = [MemberOut(animal=a.id, number=a.number, name=a.name, from_ms=m.from_ms, to_ms=m.to_ms) for m, a in rows]
+    shown = [
+        GroupAnimalOut(animal=a.id, number=a.number, name=a.name, from_ms=m.from_ms, to_ms=m.to_ms) for m, a in rows
+    ]
     account.note(site, {"herd"}, None if at_ms is None else (at_ms, at_ms + 1))
-    return tags.content(MembersOut(rows=shown, next=more), but={"next"} if more else ())
+    return tags.content(GroupAnimalsOut(rows=shown, next=more), but={"next"} if more else ())
 
 
 @router.post("/sites/{site}/groups/{group}/animals", status_code=201)
@@ -170,7 +172,7 @@ def _fields(given: GroupIn | GroupPatch) -> dict[str, Any]:
     told = given.model_dump(exclude_unset=True)
     fields: dict[str, Any] = {n: told[n] for n in ("kind", "note") if told.get(n) is not None}
     if given.name is not None:
-        fields |= {"name_ja": given.name.ja, "name_en": given.name.en or given.name.ja}
+        fields["name_ja"], fields["name_en"] = given.name.both
     if "place" in told:
         fields["place_id"] = told["place"]
     return fields

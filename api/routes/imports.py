@@ -28,8 +28,8 @@ from api.shapes import Names
 from api.shapes.imports import (
     Action,
     ChangeOut,
-    ColumnOut,
     CountsOut,
+    ImportColumn,
     ImportOut,
     ImportRowOut,
     ImportRowsOut,
@@ -314,7 +314,7 @@ def _shown(row: ImportFile) -> ImportOut:
     return ImportOut.model_validate(
         {
             "id": row.id, "kind": row.kind, "state": row.state, "name": row.name, "sha256": row.sha256,
-            "size_bytes": row.size_bytes, "columns": [ColumnOut(**c) for c in row.columns],
+            "size_bytes": row.size_bytes, "columns": [ImportColumn(**c) for c in row.columns],
             "counts": CountsOut(**row.counts), "said": [_said(one) for one in row.said], "done": row.done,
             "total": row.total, "planned_ms": row.planned_ms, "planned_by": row.planned_name or None,
             "applied_ms": row.applied_ms, "applied_by": row.applied_name or None, "undone_ms": row.undone_ms,

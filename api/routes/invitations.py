@@ -22,13 +22,13 @@ from api.shapes import Names
 from api.shapes.people import (
     AcceptedOut,
     AcceptIn,
-    CodeIn,
     FirstIn,
     InvitationIn,
     InvitationMade,
     InvitationOut,
     InvitationsOut,
     InvitedOut,
+    LinkCode,
     NewPerson,
     RecoveryIn,
     RecoveryOut,
@@ -119,7 +119,7 @@ def revoke(site: str, invitation_id: InvitationId, viewer: SignedIn, centre: Cen
 
 
 @router.post("/invitations/look")
-def look(given: CodeIn, request: Request, centre: CentreNow) -> InvitedOut:
+def look(given: LinkCode, request: Request, centre: CentreNow) -> InvitedOut:
     """What a code invites to; needs no session. Whatever is wrong with a code, the answer is the same 404."""
     with attempt(centre, request, "invitation"):
         with centre.registry.read() as session:

@@ -56,6 +56,17 @@ class Names(Shape):
     en: str
 
 
+class NamesIn(Given):
+    """A name as the farm says it; without `en` the Japanese one stands there too."""
+
+    ja: Line = Field(min_length=1, max_length=100)
+    en: Line = Field("", max_length=100)
+
+    @property
+    def both(self) -> tuple[str, str]:
+        return self.ja, self.en or self.ja
+
+
 class Health(Shape):
     ok: bool
     time_ms: int
@@ -207,7 +218,10 @@ class Child(Shape):
 
 
 class AlertEventOut(Shape):
-    """A step in an alert's life. `who` is a person's name, None where Makiba acted by itself."""
+    """A step in an alert's life: `id` 1 is the first of this alert, 2 the next; none is ever taken away.
+
+    `who` is a person's name, null where Makiba acted by itself.
+    """
 
     id: int
     at_ms: int
@@ -343,7 +357,10 @@ class ReadingNews(Shape):
 
 
 class HelloNews(Shape):
-    """`event: hello`: the centre's clock. `resumed`: all steps of alerts since `Last-Event-ID` follow; else read anew."""
+    """`event: hello`: the centre's clock, and whether the stream goes on behind `Last-Event-ID`.
+
+    `resumed` true: all that happened to alerts since then follows. False: read lists of alerts anew.
+    """
 
     time_ms: int
     resumed: bool

@@ -106,7 +106,7 @@ class ReadingsPage(Word):
     next: str | None
 
 
-class ColumnOut(Word):
+class DataColumn(Word):
     """One series: of each fold that was asked for, a value for each of `times_ms`; null where it has no reading."""
 
     site: str
@@ -135,7 +135,7 @@ class DataOut(Shape):
 
     width_ms: int
     times_ms: list[int]
-    columns: list[ColumnOut]
+    columns: list[DataColumn]
 
 
 Folds = list[Fold]

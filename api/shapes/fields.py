@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from api.shapes import Given, Id, Line, Names, Shape, Text
-from api.shapes.herd import Day, NamesIn, Number
+from api.shapes import Given, Id, Line, Names, NamesIn, Shape, Text
+from api.shapes.herd import Day, Number
 from collectors.registry.fields import FieldKind, Soil
 
 Degrees = Annotated[float, Field(ge=-100_000, le=100_000, allow_inf_nan=False)]

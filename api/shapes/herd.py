@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from api.shapes import Given, Id, Line, Millis, Names, Shape, Text
+from api.shapes import Given, Id, Line, Millis, Names, NamesIn, Shape, Text
 from collectors.registry.animals import NATIONAL_ID, TAG, is_tag
 from collectors.registry.groups import GroupKind
 from makiba.cow import Status
@@ -50,13 +50,6 @@ Number = Annotated[
 
 Reference = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x20\x7f/\\]+$")]
 """An id, or `national-id:…`, `tag:…`, `number:…`."""
-
-
-class NamesIn(Given):
-    """A name in Japanese; `en` where it has one of its own."""
-
-    ja: Line = Field(min_length=1, max_length=100)
-    en: Line | None = Field(None, min_length=1, max_length=100)
 
 
 # ---------------------------------------------------------------------------------------------------- animals
@@ -273,7 +266,7 @@ class GroupsOut(Shape):
     next: str | None
 
 
-class MemberOut(Shape):
+class GroupAnimalOut(Shape):
     """An animal in the group, in [from_ms, to_ms)."""
 
     animal: str
@@ -283,8 +276,8 @@ class MemberOut(Shape):
     to_ms: int | None
 
 
-class MembersOut(Shape):
-    rows: list[MemberOut]
+class GroupAnimalsOut(Shape):
+    rows: list[GroupAnimalOut]
     next: str | None
 
 

@@ -25,7 +25,7 @@ _EXAMPLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-class ColumnOut(Shape):
+class ImportColumn(Shape):
     """A column that is taken: its place from 1, its head, and the field that it fills."""
 
     column: int
@@ -72,7 +72,7 @@ class ImportOut(Shape):
     name: str
     sha256: str
     size_bytes: int
-    columns: list[ColumnOut]
+    columns: list[ImportColumn]
     counts: CountsOut
     said: list[SaidOut]
     done: int

@@ -140,7 +140,7 @@ class InvitationMade(Shape):
 _CODE: Final = "4gXcFQ0pWmZr8tT1bYkN5uLhVea"
 
 
-class CodeIn(Given):
+class LinkCode(Given):
     """A code, from behind the `#` of an address."""
 
     model_config = given_example({"code": _CODE})

@@ -6,23 +6,12 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from api.shapes import Given, Line, Millis, Names, Shape
+from api.shapes import Given, Millis, Names, NamesIn, Shape
 from collectors.registry.site_file import PlaceKind
 from makiba.reading import SUBJECT_PATTERN
 
 PLACE_ID = r"^[a-z0-9][a-z0-9-]{0,63}$"
 Role = Annotated[str, Field(pattern=r"^[a-z0-9-]{0,32}$", description="What it is for there: fan, compressor, …")]
-
-
-class NamesIn(Given):
-    """A name as the farm says it; without `en` the Japanese one stands there too."""
-
-    ja: Line = Field(min_length=1, max_length=200)
-    en: Line = Field("", max_length=200)
-
-    @property
-    def both(self) -> tuple[str, str]:
-        return self.ja, self.en or self.ja
 
 
 class PlaceIn(Given):

@@ -86,7 +86,8 @@ export interface Windows extends Scale {
 }
 
 export interface AlertEvent {
-  id: number | string;
+  /** 1 is the first of its alert. */
+  id: number;
   at_ms: number;
   kind: string;
   who: string | null;

@@ -79,7 +79,7 @@ export function mergePlaces(known: Places | null, fresh: Places): Places {
 
 /** Which of two sayings about one alert is the newer one: its last event decides. */
 export function alertVersion(alert: Alert): number {
-  return alert.events.reduce((last, event) => Math.max(last, Number(event.id) || 0), 0);
+  return alert.events.reduce((last, event) => Math.max(last, event.id), 0);
 }
 
 export type Alerts = Readonly<Record<string, Alert>>;
