@@ -1,0 +1,28 @@
+"""Quantities that are computed from measured ones: pure functions of numpy arrays that take scalars too.
+
+They guarantee the broadcast shape of their inputs and NaN wherever an input is NaN; they do no I/O, keep nothing,
+and do not judge. `air` and `heat` are value by value; `sums`, `signals`, `tank`, `crop` and `water` work on
+readings at irregular times and say how much of a span they know; `soil` and `sun` stand alone. docs/derived.md
+lists formulas, sources and where each fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from analytics.derived.heat import thi, thi_nrc
+from analytics.derived.numbers import Covered, Estimate, FloatArray
+
+__all__ = ["FORMULAS", "Covered", "Estimate", "FloatArray", "derive", "thi", "thi_nrc"]
+
+FORMULAS: Final[Mapping[str, Callable[..., npt.NDArray[Any]]]] = {"thi": thi}
+"""By the word in a rule's `derived`; arguments in the order of `makiba.rule.DERIVATIONS`."""
+
+
+def derive(name: str, arguments: tuple[float, ...]) -> float:
+    """One value of the derived quantity `name`; NaN where an argument is NaN."""
+    return float(np.float64(FORMULAS[name](*arguments)))
