@@ -144,8 +144,9 @@ def absolute_humidity(air_c: npt.ArrayLike, rh_pct: npt.ArrayLike) -> FloatArray
     return 216.68 * vapour_hpa(air_c, rh_pct) / (floats(air_c) + KELVIN)
 
 
-def mixing_ratio(air_c: npt.ArrayLike, rh_pct: npt.ArrayLike, pressure_pa: npt.ArrayLike = SEA_LEVEL_PA) ->
-FloatArray:
+def mixing_ratio(
+    air_c: npt.ArrayLike, rh_pct: npt.ArrayLike, pressure_pa: npt.ArrayLike = SEA_LEVEL_PA
+) -> FloatArray:
     """Grams of water vapour per kilogram of dry air; NaN where the pressure is not above the vapour pressure.
 
     r = 622 e / (p - e). Source: WMO-No. 8, annex 4.B.
