@@ -1,7 +1,7 @@
 """Rows of a CSV file as they come, each with where it stands, in flat memory.
 
 Bytes that are not of the file's encoding do not end the reading: the row that holds them is told. So is a row that is
-no CSV (a quote that is never closed swallows at most `FIELD_LIMIT` characters).
+no CSV (a quote that is never closed swallows at most `FIELD_LIMIT` characters, and a row `ROW_LIMIT`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 FIELD_LIMIT: Final = 100_000
+ROW_LIMIT: Final = 1_000_000
+"""Characters of one row: short fields over many lines do not fill the memory."""
+
 _SURROGATES: Final = range(0xDC80, 0xDD00)
 
 
@@ -54,17 +57,31 @@ class _Lines:
         self.number = 0
         self.read: list[str] = []
         self.bytes = 0
+        self._of_row = 0
+
+    def begin_row(self) -> None:
+        """What is read from now on is another row."""
+        self.read.clear()
+        self._of_row = 0
 
     def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
         # A line at a time: no multi-byte character of the encodings that are allowed holds a newline byte.
-        while data := self._file.readline(FIELD_LIMIT * 4):
-            self.number += 1
-            self.bytes += len(data)
-            text = data.decode(self._encoding, "surrogateescape")
-            if self.number == 1:
-                text = text.removeprefix("\ufeff")
-            self.read.append(text)
-            yield text
+        data = self._file.readline(FIELD_LIMIT * 4)
+        if not data:
+            raise StopIteration
+        self.number += 1
+        self.bytes += len(data)
+        text = data.decode(self._encoding, "surrogateescape")
+        if self.number == 1:
+            text = text.removeprefix("\ufeff")
+        self._of_row += len(text)
+        if self._of_row > ROW_LIMIT:
+            raise csv.Error(f"row larger than {ROW_LIMIT} characters")
+        self.read.append(text)
+        return text
 
 
 class Rows:
@@ -72,9 +89,7 @@ class Rows:
 
     def __init__(self, file: BinaryIO, dialect: Dialect) -> None:
         self._lines = _Lines(file, dialect.encoding)
-        self._reader = csv.reader(
-            iter(self._lines), delimiter=dialect.delimiter, quotechar=dialect.quote, strict=False
-        )
+        self._reader = csv.reader(self._lines, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=False)
         self._encoding = dialect.encoding
 
     @property
@@ -86,7 +101,7 @@ class Rows:
         try:
             while True:
                 line = self._lines.number + 1
-                self._lines.read.clear()
+                self._lines.begin_row()
                 try:
                     fields = next(self._reader)
                 except StopIteration:

@@ -209,3 +209,11 @@ def test_a_quote_that_is_never_closed_ends_somewhere() -> None:
     found = rows(b'a,"b\n' + b"c,d\n" * 100_000 + b"e,f\n")
     assert any("field larger" in row.problem for row in found)
     assert list(found[-1].fields) == ["e", "f"]
+
+
+def test_a_row_over_many_lines_ends_somewhere() -> None:
+    endless = io.BytesIO(b"a,b\n" + b'"x\n",' * 600_000 + b'"\nc,d\n')
+    rows = list(Rows(endless, COMMA))
+    assert (rows[0].fields, rows[-1].fields) == (["a", "b"], ["c", "d"])
+    assert "row larger than" in rows[1].problem
+    assert max(len(row.fields) for row in rows) < 10
