@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
 import json
 import os
 import random
 import shutil
+import socket
 import tempfile
 import threading
 import time
@@ -192,11 +194,67 @@ async def _withdraw(streams: Streams, town: Town, say: Say, who: list[str], desk
     say(Figure(f"withdrawal to the last byte on {len(outside)} streams", last_ms - done_ms, "ms", 1000, False, ""))
 
 
+def exports(served: Served, town: Town, say: Say) -> None:
+    """How soon a file begins, and how soon it breaks off when the farm withdraws what it shows."""
+    farm = 0  # with a reading a minute, so that a file does not fit between the two ends
+    path = f"/sites/{site(farm)}/export?form=csv&start_ms={END_MS - 30 * DAY_MS}&end_ms={END_MS}"
+    begun = []
+    for _ in range(30):
+        begun_s = time.perf_counter()
+        Download(served.port, path, town.cookies["owner"]).close()
+        begun.append((time.perf_counter() - begun_s) * 1000)
+    begun.sort()
+    say(Figure("export of a month: first byte, p99", begun[-1], "ms", None, False, f"p50 {begun[15]:.1f}"))
+    whole = f"/sites/{site(farm)}/export?form=csv&end_ms={END_MS}"
+    desks = [town.person(f"reader-{n}", "coop", [farm]) for n in range(4)]
+    downloads = [Download(served.port, whole, desk) for desk in desks]
+    readers = [threading.Thread(target=download.read_slowly) for download in downloads]
+    for reader in readers:
+        reader.start()
+    time.sleep(1)
+    with town.registry.write() as session:
+        given = town.consents.pop(site(farm))
+        consent.withdraw(session, CONSOLE, site(farm), given, time.time_ns() // 1_000_000)
+    done_s = time.monotonic()
+    for reader in readers:
+        reader.join(10)
+    last_ms = (max(download.last_s for download in downloads) - done_s) * 1000
+    assert all(download.is_broken for download in downloads), "an export went on after the withdrawal"
+    say(Figure("withdrawal to the last byte of 4 exports under way", last_ms, "ms", 1000, False, ""))
+
+
+class Download:
+    """An export under way, read as slowly as wanted."""
+
+    def __init__(self, port: int, path: str, cookie: str) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self._connection.connect()
+        self._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        self._connection.request("GET", f"/api/v1{path}", headers={"Cookie": f"makiba_session={cookie}"})
+        self._answer = self._connection.getresponse()
+        assert self._answer.status == 200, self._answer.read()[:300]
+        assert self._answer.read(1)
+        self.last_s = time.monotonic()
+        self.is_broken = False
+
+    def read_slowly(self) -> None:
+        """Takes some 100 kB/s until it ends; `is_broken` when that was no clean end."""
+        try:
+            while self._answer.read(10_000):
+                self.last_s = time.monotonic()
+                time.sleep(0.1)
+        except (OSError, http.client.HTTPException):
+            self.is_broken = True
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--quick", action="store_true", help="ten farms, a month, 100 streams")
     options.add_argument("--full", action="store_true", help="a reading a minute of every farm for a year")
-    options.add_argument("--only", help="parts whose name contains this: calls, guests, streams")
+    options.add_argument("--only", help="parts whose name contains this: calls, guests, exports, streams")
     options.add_argument("--json", type=Path)
     given = options.parse_args()
     size = Size(10, 2, 30) if given.quick else Size(100, 100 if given.full else 5, 365)
@@ -215,6 +273,7 @@ def main() -> int:
             parts: dict[str, Callable[[], None]] = {
                 "calls": lambda: ask_all(served, town, say, size.days, 30 if given.quick else 200),
                 "guests": lambda: many_guests(served, town, say, 20 if given.quick else 100),
+                "exports": lambda: exports(served, town, say),
                 "streams": lambda: stream(
                     served, town, broker, say, 100 if given.quick else 1000, 5 if given.quick else 20
                 ),
