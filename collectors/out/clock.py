@@ -15,6 +15,7 @@ from makiba.reading import EARLIEST_MS, LATEST_MS
 
 FORMS: Final = "2026-11-24, 2026-11-24T06:30, 2026-11-24T06:30+09:00, now, or a duration back from now such as 7d"
 _QUARTER_MS: Final = 900_000
+_DAY_MS: Final = 86_400_000
 
 
 def parse_time(text: str, zone: tzinfo, now_ms: int) -> int:
@@ -48,7 +49,8 @@ def zone_of(name: str) -> ZoneInfo:
 
 def offset_ms(zone: tzinfo, at_ms: int) -> int:
     """What a clock in `zone` is ahead of UTC at `at_ms`."""
-    ahead = datetime.fromtimestamp(at_ms / 1000, zone).utcoffset()
+    # The last hours of 9999 are year 10000 in Japan, which no clock shows.
+    ahead = datetime.fromtimestamp(min(at_ms, LATEST_MS - _DAY_MS) / 1000, zone).utcoffset()
     return round((ahead or timedelta()) / timedelta(milliseconds=1))
 
 

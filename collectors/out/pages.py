@@ -39,17 +39,20 @@ def windows(
 ) -> Iterator[list[Window]]:
     """The windows of each of [start_ms, end_ms), ascending; a window that the edge cuts counts what is inside.
 
-    A page is a stretch that could hold `page` windows.
+    A page is a stretch that could hold `page` windows. Where there is nothing, no page is asked for: a thousand years
+    of seconds cost as little as what is stored in them.
     """
     step = page * width_ms
     for start_ms, end_ms in stretches:
-        at_ms = begin_ms(store, series, start_ms, end_ms)
-        while at_ms < end_ms:
-            until_ms = min(_aligned(at_ms + step, width_ms, offset_ms), end_ms)
-            found = store.windows(series, at_ms, until_ms, width_ms, offset_ms)
-            if found:
-                yield found
-            at_ms = until_ms
+        at_ms = start_ms
+        for from_ms, to_ms in _filled(store, series, start_ms, end_ms):
+            at_ms = max(at_ms, _aligned(from_ms, width_ms, offset_ms))
+            while at_ms < to_ms:
+                until_ms = min(_aligned(at_ms + step, width_ms, offset_ms), end_ms)
+                found = store.windows(series, at_ms, until_ms, width_ms, offset_ms)
+                if found:
+                    yield found
+                at_ms = until_ms
 
 
 def _aligned(time_ms: int, width_ms: int, offset_ms: int) -> int:
@@ -89,10 +92,7 @@ def _page_of(series: Sequence[Series]) -> int:
     return max(SMALLEST_PAGE, min(PAGE, TOGETHER // max(1, len(series))))
 
 
-def begin_ms(store: Store, series: Series, start_ms: int, end_ms: int) -> int:
-    """A time not after the first window of [start_ms, end_ms) and little before it; `end_ms` when there is none.
-
-    Asked in days, which every store answers from its roll-ups, so that years without anything cost nothing.
-    """
+def _filled(store: Store, series: Series, start_ms: int, end_ms: int) -> list[Span]:
+    """What of [start_ms, end_ms) holds all of its readings, in strides. Every store answers it from its roll-ups."""
     found = store.windows(series, start_ms, end_ms, STRIDE_MS, DAY_OFFSET_MS)
-    return max(start_ms, found[0].start_ms) if found else end_ms
+    return [(max(start_ms, one.start_ms), min(end_ms, one.start_ms + STRIDE_MS)) for one in found]
