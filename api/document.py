@@ -1,12 +1,14 @@
 """The OpenAPI document: what FastAPI makes of the routes, and what holds for all of them.
 
 FastAPI knows parameters, bodies and good answers. Added here, by rule and so for every route alike: who may ask
-(cookie, token or nobody), each refusal that can come with the one schema of problems, the headers of answers, and
-names of operations that stay: the module and the function, such as `alerts_list_of`.
+(cookie, token or nobody), each refusal that can come with the one schema of problems, the headers of answers, an
+example and words (`api.examples`, `api.glossary`) where a shape has none, and names of operations that stay: the
+module and the function, such as `alerts_list_of`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -15,11 +17,16 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from api import glossary
+from api.examples import completed
 from api.problems import MEDIA_TYPE, Problem
-from api.shapes import Given, Shape
+from api.shapes import CentreNews, Given, HelloNews, ReadingNews, Shape, TimeNews
 
 _WRITES: Final = frozenset({"post", "put", "patch", "delete"})
 _FASTAPIS_OWN: Final = ("HTTPValidationError", "ValidationError")
+
+_STREAMED: Final = (HelloNews, ReadingNews, TimeNews, CentreNews)
+"""What no answer is, but what is in the events of a stream."""
 
 _ALWAYS: Final = (400, 421, 422, 429, 500, 503)
 """A header twice, another host, a wrong parameter, too often, a failure, a database that is away."""
@@ -52,6 +59,10 @@ _HEADERS: Final[Mapping[str, Any]] = {
         "description": "In how many seconds to ask again",
         "schema": {"type": "integer", "minimum": 1},
     },
+    "Replayed": {
+        "description": "`true`: this Idempotency-Key came before, and this is the answer of then",
+        "schema": {"type": "string", "const": "true"},
+    },
     "WWWAuthenticate": {"description": "`Bearer`", "schema": {"type": "string"}},
 }
 
@@ -74,7 +85,12 @@ def describe(app: FastAPI) -> None:
 
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    document["info"]["description"] = glossary.ABOUT
+    document["tags"] = [{"name": name, "description": told} for name, told in glossary.TAGS.items()]
     for _, method, operation in operations(document):
+        operation["summary"] = _first_sentence(operation["description"])
+        for parameter in operation.get("parameters", []):
+            _explain(parameter, glossary.of_parameter(parameter["name"].lower(), parameter["in"]))
         operation["security"] = _security(method, {name for one in operation.get("security", []) for name in one})
         responses = operation["responses"]
         responses.pop("default", None)
@@ -88,15 +104,31 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     for name in _FASTAPIS_OWN:
         schemas.pop(name, None)
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= problem.pop("$defs")
-    schemas["Problem"] = problem
-    _restore_examples(schemas)
+    for model in (Problem, *_STREAMED):
+        told = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= told.pop("$defs", {})
+        schemas[model.__name__] = told
     for _, _, operation in operations(document):
         for answer in operation["responses"].values():
             for media in answer.get("content", {}).values():
                 _hoist(media.get("schema", {}), schemas)
+    _restore_examples(schemas)
+    completed(schemas)
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            kinds = {field.get("type"), *(one.get("type") for one in field.get("anyOf", ()))}
+            _explain(field, glossary.of_field(name, is_integer="integer" in kinds))
     return document
+
+
+def _explain(told: dict[str, Any], words: str | None) -> None:
+    if words is not None:
+        told.setdefault("description", words)
+
+
+def _first_sentence(text: str) -> str:
+    """What a list of operations shows: the first sentence, without what follows a colon."""
+    return " ".join(re.split(r"[.:;](?:\s|$)", text, maxsplit=1)[0].split())
 
 
 def _restore_examples(schemas: dict[str, Any]) -> None:
@@ -182,8 +214,13 @@ def _add_headers(operation: dict[str, Any]) -> None:
     if "if-none-match" in taken and "200" in responses:
         responses["200"].setdefault("headers", {}).update(_refer({"ETag": "ETag"}))
         responses["304"] = {"description": "It is what you have", "headers": _refer({"ETag": "ETag"})}
+    if "if-match" in taken and "200" in responses:
+        responses["200"].setdefault("headers", {}).update(_refer({"ETag": "ETag"}))
     if "201" in responses:
         responses["201"].setdefault("headers", {}).update(_refer({"Location": "Location"}))
+    if "idempotency-key" in taken:
+        made = next(answer for code, answer in responses.items() if code < "3")
+        made.setdefault("headers", {}).update(_refer({"Idempotent-Replayed": "Replayed"}))
 
 
 def _refer(headers: Mapping[str, str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from referencing.jsonschema import DRAFT202012
 
 from api.app import create_app
 from api.document import operations
+from api.examples import EXAMPLES
 from api.problems import MEDIA_TYPE, PROBLEMS
 from makiba.settings import Settings
 
@@ -42,14 +43,23 @@ def test_every_example_is_of_its_schema(name: str) -> None:
         assert [f"{e.json_path}: {e.message}" for e in validator.iter_errors(example)] == []
 
 
-def test_every_body_has_an_example() -> None:
-    bodies = {
-        media["schema"]["$ref"].rpartition("/")[2]
-        for _, _, operation in OPERATIONS
-        for media in operation.get("requestBody", {}).get("content", {}).values()
-        if "$ref" in media["schema"]
-    }
-    assert [name for name in sorted(bodies) if "examples" not in SCHEMAS[name]] == []
+def test_every_object_has_an_example_and_a_name_of_its_own() -> None:
+    assert [name for name, s in SCHEMAS.items() if s.get("type") == "object" and "examples" not in s] == []
+    assert [name for name in SCHEMAS if not re.fullmatch(r"[A-Z][A-Za-z]{1,29}", name)] == []
+
+
+def test_examples_are_of_schemas_that_there_are() -> None:
+    assert sorted(EXAMPLES.keys() - SCHEMAS.keys()) == []
+
+
+def test_tags_operations_and_parameters_say_what_they_are() -> None:
+    used = {tag for _, _, operation in OPERATIONS for tag in operation["tags"]}
+    assert used == {tag["name"] for tag in DOCUMENT["tags"] if tag["description"]}
+    assert all(operation["summary"] and operation["description"] for _, _, operation in OPERATIONS)
+    said = [
+        (name_of(o), p["name"]) for _, _, o in OPERATIONS for p in o.get("parameters", []) if "description" not in p
+    ]
+    assert said == []
 
 
 def test_names_of_operations_are_readable_and_nobodys_twice() -> None:
