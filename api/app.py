@@ -25,9 +25,8 @@ from api.feed import CommittedFeed
 from api.metrics import Counting, Figures
 from api.outgoing import Cuttable, Slots
 from api.pages import Guard, Pages, large_bodies
-from api.rates import rated
 from api.routes import PARTS, what_is_done
-from api.sessions import SERVICE
+from api.sessions import SERVICE, rated
 from collectors.out.export import MEDIA_TYPES
 from collectors.out.leave import finish_all
 from collectors.registry import RegistryError

@@ -70,12 +70,6 @@ class Rates:
         _take(self._addresses, address_key(request), count)
 
 
-async def rated(request: Request) -> None:
-    """Counts a request without any credentials; with some, `api.sessions.looking` counts."""
-    if "cookie" not in request.headers and "authorization" not in request.headers:
-        request.app.state.centre.rates.nobody(request)
-
-
 def address_key(request: Request) -> str:
     """The address that a request comes from, as far as it is one customer's."""
     if request.client is None:

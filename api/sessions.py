@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Depends, HTTPException, Request, Response, Security
+from fastapi.dependencies.models import Dependant
 from fastapi.security import APIKeyCookie, HTTPBearer
 from sqlalchemy.orm import Session
 
@@ -197,6 +198,21 @@ def looking(
         raise not_signed_in()
     centre.rates.person(found.key if found.person.limit else str(found.person.id))
     return found
+
+
+async def rated(request: Request) -> None:
+    """Counts a request of nobody: one without credentials, or at a route that does not look at them.
+
+    Whoever signs in, or asks for a link, may send a cookie that they made up.
+    """
+    has_some = "cookie" in request.headers or "authorization" in request.headers
+    if not (has_some and _looks(request.scope["route"].dependant)):
+        request.app.state.centre.rates.nobody(request)
+
+
+def _looks(dependant: Dependant) -> bool:
+    """Whether `looking` is among what a route depends on: it counts the request of whom it finds."""
+    return any(one.call is looking or _looks(one) for one in dependant.dependencies)
 
 
 def _at_a_browser(request: Request, response: Response, centre: Centre) -> Looking | None:

@@ -49,3 +49,15 @@ def test_a_file_of_seconds_until_the_end_of_time_costs_what_is_stored(centre: Ce
     assert [s[:19].replace("T", " ") for s in shown] == [
         f"{datetime.fromtimestamp(at_ms // 1_000, tokyo):%Y-%m-%d %H:%M:%S}" for at_ms in times
     ]
+
+
+@pytest.mark.parametrize("made_up", [{"Cookie": f"a=b; {COOKIE}=x"}, {"Authorization": "Bearer x"}])
+def test_made_up_credentials_are_no_way_round_the_count_of_an_address(
+    tmp_path: Path, made_up: dict[str, str]
+) -> None:
+    centre = Centre(tmp_path, given={"api_rate_address": 10})
+    paths = ("/session", "/session/passkey/options", "/recovery", "/invitations/look")
+    with centre.serving() as browser:
+        found = [browser.post(f"/api/v1{path}", headers=WRITE | made_up, json={}).status_code for path in paths * 5]
+    assert set(found[-4:]) == {429}
+    assert found.count(429) >= 9
