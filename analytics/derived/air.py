@@ -110,7 +110,7 @@ def wet_bulb(
     if ice:
         iced = np.minimum(_solve_bulb(air, vapour, pressure_hpa, _ICE, _BULB_ICE), 0.0)
         wet = np.where(wet < 0.0, np.maximum(iced, wet), wet)
-    return np.minimum(wet, air)
+    return floats(np.minimum(wet, air))
 
 
 def _solve_bulb(
@@ -124,7 +124,7 @@ def _solve_bulb(
         f = es - a * pressure * (air - tw) * (1 + _BULB_SLOPE * tw) - vapour
         df = es * log_slope + a * pressure * (1 + _BULB_SLOPE * (2 * tw - air))
         tw = tw - f / df
-    return tw
+    return np.asarray(tw, dtype=np.float64)
 
 
 def wet_bulb_stull(air_c: npt.ArrayLike, rh_pct: npt.ArrayLike) -> FloatArray:

@@ -35,7 +35,7 @@ def thi(air_c: npt.ArrayLike, rh_pct: npt.ArrayLike) -> FloatArray:
 def thi_nrc(air_c: npt.ArrayLike, rh_pct: npt.ArrayLike) -> FloatArray:
     """The same index in the form of most papers: (1.8T + 32) - (0.55 - 0.0055 RH)(1.8T - 26.8); RH cut to 0..100.
 
-    Within 0.2 of `thi` from 15 to 35 ℃. Source: NRC (1971), A Guide to Environmental Research on Animals.
+    Within 0.5 of `thi` from 15 to 35 ℃. Source: NRC (1971), A Guide to Environmental Research on Animals.
     """
     air, rh = floats(air_c), np.clip(floats(rh_pct), 0.0, 100.0)
     return np.asarray((1.8 * air + 32) - (0.55 - 0.0055 * rh) * (1.8 * air - 26.8), dtype=np.float64)
