@@ -1,27 +1,29 @@
-"""The alert book: the one place where an alert is opened, worsens, is acknowledged and ends.
+"""The alert book: the one place where an alert is opened, worsens, is answered, put off and ends.
 
 Guarantees (DESIGN.md says how): one problem is one alert, however often it is judged; each step is an event in the
 same transaction as the change it tells of; an alert that got worse is nobody's until somebody acknowledges it again.
 One whose rule says `reset: by-hand` is over when its values are well, and ends when a person says so after that.
-Events are numbered in the order in which they are committed, whoever writes (`_in_order`), so that a reader who
-remembers the last number has seen all before it. Reading is `collectors.registry.alerts`. Every function works in the
-session of the caller, who commits.
+Events are numbered in the order in which they are committed, whoever writes (`in_order`), so that a reader who
+remembers the last number has seen all before it. What an event makes of an alert is said by `book_states`; here is
+the database. Reading is `collectors.registry.alerts`; comments and labels are `alert_talk`. Every function works in
+the session of the caller, who commits.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, assert_never
+from typing import Final
 
-from sqlalchemy import select, text
+from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
+from analytics.book_states import Acknowledge, AlertState, Assign, Event, Refused, Snooze, Step, Wake, step
 from analytics.decision import Decision
 from collectors.registry.schema import Alert, AlertEvent
-from collectors.registry.viewer import Person, Service, Viewer, require, spell, visible_sites
-from makiba.rule import SEVERITIES
+from collectors.registry.schema.book import AlertAssignee
+from collectors.registry.viewer import Action, Person, Service, Viewer, may_do, require, spell, visible_sites
 
 _BOOK: Final = 0x616C65727473  # 'alerts': the key of PostgreSQL's advisory lock
 
@@ -46,20 +48,22 @@ def write(session: Session, viewer: Service, decision: Decision, now_ms: int) ->
     An open alert of the same rule and subject is this problem, whatever its onset: the answer has its onset then.
     `IntegrityError` when another worker opened it at the same moment: roll back, decide again.
     """
-    _in_order(session)
+    in_order(session)
     row = _open_row(session, decision)
-    match decision.kind:
-        case "open":
-            return _open(session, viewer, row, decision, now_ms)
-        case "worsen" | "seen":
-            changed = row is not None and _update(session, viewer, row, decision, now_ms)
-        case "end":
-            changed = row is not None and _end(session, viewer, row, decision, now_ms)
-        case _:
-            assert_never(decision.kind)
+    if row is None and decision.kind == "open":
+        row = session.get(Alert, _id(decision))
     if row is None:
-        return Written(_id(decision), decision.onset_ms, False)
-    return Written(row.id, row.onset_ms, changed)
+        alert, steps = step(None, decision, now_ms)
+        if alert is None:
+            return Written(_id(decision), decision.onset_ms, False)
+        row = _new_row(decision, alert)
+        session.add(row)
+        _put(row, alert)
+        session.flush()
+        note(session, viewer, row, steps, now_ms)
+    else:
+        steps = take(session, viewer, row, decision, now_ms)
+    return Written(row.id, row.onset_ms, bool(steps))
 
 
 def acknowledge(session: Session, viewer: Person, alert_id: str, now_ms: int) -> Alert | None:
@@ -70,23 +74,63 @@ def acknowledge(session: Session, viewer: Person, alert_id: str, now_ms: int) ->
     """
     if not isinstance(viewer, Person):
         raise TypeError("only a person acknowledges an alert")
-    _in_order(session)
-    theirs = Alert.site_id.in_(sorted(visible_sites(viewer, "alerts") or ()))
-    row = session.scalar(select(Alert).where(Alert.id == alert_id, theirs).with_for_update())
-    if row is None:
-        return None
-    require(viewer, row.site_id, "acknowledge")
-    if row.acknowledged_ms is None and row.ended_ms is None:
-        row.acknowledged_ms, row.acknowledged_by = now_ms, viewer.id
-        if row.over_ms is None:
-            _note(session, viewer, row, "acknowledged", now_ms)
-        else:
-            row.ended_ms = max(now_ms, row.onset_ms)
-            _note(session, viewer, row, "reset", now_ms, {"over_ms": row.over_ms})
+    row = found(session, viewer, alert_id, "acknowledge")
+    if row is not None:
+        take(session, viewer, row, Acknowledge(viewer.id), now_ms)
     return row
 
 
-def _in_order(session: Session) -> None:
+def snooze(
+    session: Session, viewer: Person, alert_id: str, until_ms: int, now_ms: int, *, is_life_safety: bool
+) -> Alert | None:
+    """Puts the alert off until `until_ms`; None and `NotAllowed` as for `acknowledge`. `Refused`."""
+    row = found(session, viewer, alert_id, "acknowledge")
+    if row is not None:
+        take(session, viewer, row, Snooze(until_ms, is_life_safety), now_ms)
+    return row
+
+
+def assign(session: Session, viewer: Person, alert_id: str, assignee: Person | None, now_ms: int) -> Alert | None:
+    """Says whose the alert is to do; None and `NotAllowed` as for `acknowledge`. `Refused`.
+
+    It has to be somebody who might acknowledge it.
+    """
+    row = found(session, viewer, alert_id, "acknowledge")
+    if row is None:
+        return None
+    if assignee is not None and not may_do(assignee, row.site_id, "acknowledge"):
+        raise Refused("person: nobody of this farm")
+    kept = session.get(AlertAssignee, row.id)
+    before = _state(row, kept.person_id if kept else None)
+    alert, steps = step(before, Assign(assignee.id if assignee else None), now_ms)
+    if not steps:
+        return row
+    assert alert is not None
+    if kept is not None:
+        session.delete(kept)
+        session.flush()
+    if alert.assigned_to is not None:
+        session.add(AlertAssignee(alert_id=row.id, site_id=row.site_id, person_id=alert.assigned_to))
+    note(session, viewer, row, [Step(s.kind, {"to": spell(assignee) if assignee else None}) for s in steps], now_ms)
+    return row
+
+
+def is_to_wake(session: Session, now_ms: int) -> bool:
+    """Whether an alert that was put off is due; cheap, and needs no writer's session."""
+    return session.scalar(select(_due(now_ms).exists())) or False
+
+
+def wake(session: Session, viewer: Service, now_ms: int) -> int:
+    """Opens again what was put off until now; how many. Any number of workers may do so: each wakes once."""
+    in_order(session)
+    rows = session.scalars(_due(now_ms).order_by(Alert.snoozed_until_ms, Alert.id).with_for_update()).all()
+    return sum(bool(take(session, viewer, row, Wake(), now_ms)) for row in rows)
+
+
+# ------------------------------------------------------------------------------------- for `alert_talk` too
+
+
+def in_order(session: Session) -> None:
     """From here to the end of the transaction nobody else writes into the book.
 
     PostgreSQL gives numbers when rows are made, and shows them when they are committed: without this, a lower number
@@ -95,6 +139,47 @@ def _in_order(session: Session) -> None:
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _BOOK})
+
+
+def found(session: Session, viewer: Viewer, alert_id: str, action: Action) -> Alert | None:
+    """The alert, locked, for a viewer who does `action`; None: there is none for them. `NotAllowed`."""
+    in_order(session)
+    query = select(Alert).where(Alert.id == alert_id)
+    sites = visible_sites(viewer, "alerts")
+    if sites is not None:
+        query = query.where(Alert.site_id.in_(sorted(sites)))
+    row = session.scalar(query.with_for_update())
+    if row is not None:
+        require(viewer, row.site_id, action)
+    return row
+
+
+def take(session: Session, viewer: Viewer, row: Alert, event: Event, now_ms: int) -> tuple[Step, ...]:
+    """Makes of `row` what `event` makes of it, and writes its steps down."""
+    alert, steps = step(_state(row), event, now_ms)
+    assert alert is not None
+    _put(row, alert)
+    note(session, viewer, row, steps, now_ms)
+    return steps
+
+
+def note(session: Session, viewer: Viewer, row: Alert, steps: Iterable[Step], at_ms: int) -> None:
+    """Writes `steps` down: the one place where an event comes to be."""
+    for one in steps:
+        session.add(
+            AlertEvent(
+                alert_id=row.id,
+                site_id=row.site_id,
+                at_ms=at_ms,
+                kind=one.kind,
+                who=spell(viewer),
+                detail=dict(one.detail),
+            )
+        )
+        session.flush()
+
+
+# ------------------------------------------------------------------------------------- rows
 
 
 def _open_row(session: Session, decision: Decision) -> Alert | None:
@@ -107,103 +192,48 @@ def _open_row(session: Session, decision: Decision) -> Alert | None:
     return session.scalar(query.with_for_update())
 
 
-def _open(session: Session, viewer: Service, row: Alert | None, decision: Decision, now_ms: int) -> Written:
-    if row is not None:
-        return Written(row.id, row.onset_ms, _update(session, viewer, row, decision, now_ms))
-    row = session.get(Alert, _id(decision))
-    if row is not None:  # it ended and is there again since the same moment: what watched it was away
-        row.ended_ms = row.over_ms = row.acknowledged_ms = row.acknowledged_by = None
-        row.severity = decision.severity
-        kind = "reopened"
-    else:
-        row = Alert(
-            id=_id(decision),
-            site_id=decision.site,
-            rule=decision.rule,
-            subject=decision.subject,
-            severity=decision.severity,
-            onset_ms=decision.onset_ms,
-            opened_ms=now_ms,
-        )
-        session.add(row)
-        kind = "opened"
-    _refresh(row, decision, now_ms)
-    session.flush()
-    _note(session, viewer, row, kind, now_ms, {"severity": row.severity, "signals": dict(row.signals)})
-    return Written(row.id, row.onset_ms, True)
+def _due(now_ms: int) -> Select[Alert]:
+    return select(Alert).where(Alert.snoozed_until_ms <= now_ms, Alert.ended_ms.is_(None))
 
 
-def _update(session: Session, viewer: Service, row: Alert, decision: Decision, now_ms: int) -> bool:
-    if row.over_ms is not None and decision.kind == "seen":
-        return False  # of a judge that does not know yet that it is over
-    _refresh(row, decision, now_ms)
-    if row.over_ms is not None:
-        row.over_ms = row.acknowledged_ms = row.acknowledged_by = None
-        row.severity = SEVERITIES[max(SEVERITIES.index(decision.severity), _rank(row.severity))]
-        _note(session, viewer, row, "again", now_ms, {"severity": row.severity, "signals": dict(row.signals)})
-        return True
-    if SEVERITIES.index(decision.severity) <= _rank(row.severity):
-        return False
-    detail = {"from": row.severity, "to": decision.severity, "signals": dict(row.signals)}
-    row.severity = decision.severity
-    row.acknowledged_ms = row.acknowledged_by = None
-    _note(session, viewer, row, "worsened", now_ms, detail)
-    return True
-
-
-def _end(session: Session, viewer: Service, row: Alert, decision: Decision, now_ms: int) -> bool:
-    reason = {"reason": decision.reason} if decision.reason else {}
-    at_ms = max(decision.at_ms, row.onset_ms)
-    if not decision.by_hand:
-        row.ended_ms = at_ms
-        _note(session, viewer, row, "ended", now_ms, reason)
-        return True
-    if row.over_ms is not None:
-        return False
-    # Whoever took care of it said so before it was over; that it is safe now has to be said again.
-    row.over_ms = at_ms
-    row.acknowledged_ms = row.acknowledged_by = None
-    _note(session, viewer, row, "over", now_ms, {"over_ms": at_ms, **reason})
-    return True
-
-
-def _refresh(row: Alert, decision: Decision, now_ms: int) -> None:
-    row.seen_ms, row.place_id = now_ms, decision.place
-    row.children = [{"subject": subject} for subject in decision.children]
-    row.signals = _merged(row.signals or {}, decision.signals)
-
-
-def _merged(old: Mapping[str, Any], new: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Newest and worst value of each signal since the alert opened; one that is unknown now keeps its last."""
-    merged = dict(old)
-    for name, signal in new.items():
-        entry = dict(signal)
-        pick = {"above": max, "below": min}.get(str(entry.get("toward")))
-        if pick is not None:
-            entry["worst"] = pick(entry["value"], old.get(name, entry).get("worst", entry["value"]))
-        merged[name] = entry
-    return merged
-
-
-def _rank(severity: str) -> int:
-    return next((i for i, s in enumerate(SEVERITIES) if s == severity), 0)
+def _new_row(decision: Decision, alert: AlertState) -> Alert:
+    return Alert(
+        id=_id(decision),
+        site_id=decision.site,
+        rule=decision.rule,
+        subject=decision.subject,
+        onset_ms=alert.onset_ms,
+        opened_ms=alert.opened_ms,
+    )
 
 
 def _id(decision: Decision) -> str:
     return alert_id(decision.rule, decision.site, decision.subject, decision.onset_ms)
 
 
-def _note(
-    session: Session, viewer: Viewer, row: Alert, kind: str, at_ms: int, detail: Mapping[str, Any] | None = None
-) -> None:
-    session.add(
-        AlertEvent(
-            alert_id=row.id,
-            site_id=row.site_id,
-            at_ms=at_ms,
-            kind=kind,
-            who=spell(viewer),
-            detail=dict(detail or {}),
-        )
+def _state(row: Alert, assigned_to: int | None = None) -> AlertState:
+    """The row as the states know it; what stands in other tables is given where an event is about it."""
+    return AlertState(
+        severity=row.severity,
+        onset_ms=row.onset_ms,
+        opened_ms=row.opened_ms,
+        seen_ms=row.seen_ms,
+        place=row.place_id,
+        signals=row.signals or {},
+        children=tuple(str(child["subject"]) for child in row.children or ()),
+        ended_ms=row.ended_ms,
+        over_ms=row.over_ms,
+        acknowledged_ms=row.acknowledged_ms,
+        acknowledged_by=row.acknowledged_by,
+        snoozed_until_ms=row.snoozed_until_ms,
+        assigned_to=assigned_to,
     )
-    session.flush()
+
+
+def _put(row: Alert, alert: AlertState) -> None:
+    row.severity, row.seen_ms, row.place_id = alert.severity, alert.seen_ms, alert.place
+    row.signals = dict(alert.signals)
+    row.children = [{"subject": subject} for subject in alert.children]
+    row.ended_ms, row.over_ms = alert.ended_ms, alert.over_ms
+    row.acknowledged_ms, row.acknowledged_by = alert.acknowledged_ms, alert.acknowledged_by
+    row.snoozed_until_ms = alert.snoozed_until_ms

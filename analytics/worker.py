@@ -42,6 +42,7 @@ REREAD_S: Final = 5.0
 FILL_S: Final = 30.0
 FILL_WITHOUT_FEED_S: Final = 2.0
 SNAPSHOT_S: Final = 10.0
+WAKE_S: Final = 1.0
 MAX_TRACEBACKS: Final = 3
 """How often a defect is told of per farm; a line each 5 s for a week helps nobody."""
 
@@ -104,6 +105,8 @@ class Worker:
         self._guarded("registry", self._write)
         if packs:
             self._figures.judging.observe(time.monotonic() - began_s)
+        if self._is_due("wake", WAKE_S):
+            self._guarded("registry", self._wake)
         if self._is_due("snapshot", SNAPSHOT_S):
             self._guarded("registry", self._save)
 
@@ -238,6 +241,15 @@ class Worker:
             if entry.changed:
                 self._figures.decided(decision.kind)
                 log.info("%s: %s %s: %s", site, decision.rule, decision.subject, decision.kind)
+
+    def _wake(self) -> None:
+        """Opens again what people put off until now; looks first, so that the book is not locked for nothing."""
+        now_ms = self._now_ms()
+        with self._registry.read() as session:
+            is_due = alert_book.is_to_wake(session, now_ms)
+        if is_due:
+            with self._registry.write() as session:
+                alert_book.wake(session, ME, now_ms)
 
     def _save(self) -> None:
         changed = {site: w for site, w in self._watched.items() if w.ready and w.changed}

@@ -45,7 +45,7 @@ def _showing(viewer: Viewer, sites: Collection[str], data_class: DataClass) -> l
 
 
 def _count_alerts(session: Session, farms: dict[str, FarmNow], sites: list[str]) -> None:
-    acknowledged = case((Alert.acknowledged_ms.is_(None), 0), else_=1)
+    acknowledged = case((Alert.acknowledged_ms.is_(None) & Alert.snoozed_until_ms.is_(None), 0), else_=1)
     query = (
         select(Alert.site_id, Alert.severity, acknowledged, func.count())
         .where(Alert.ended_ms.is_(None), Alert.site_id.in_(sites))

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from collectors.registry.schema import access, comparisons, farm, herd, identity, imports, leave, sign_in  # noqa: F401
+from collectors.registry.schema import (  # noqa: F401
+    access,
+    book,
+    comparisons,
+    farm,
+    herd,
+    identity,
+    imports,
+    leave,
+    sign_in,
+)
 from collectors.registry.schema.alerts import Alert, AlertEvent, JudgeSnapshot
 from collectors.registry.schema.base import Base, RowId
 from collectors.registry.schema.letters import DeadLetter, DeadLetterDay

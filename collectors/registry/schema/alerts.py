@@ -28,10 +28,16 @@ class Alert(Base):
     """Since when the values are well again, of an alert that only a person ends."""
     acknowledged_ms: Mapped[int | None]
     acknowledged_by: Mapped[int | None] = mapped_column(ForeignKey("person.id", ondelete="SET NULL"))
+    snoozed_until_ms: Mapped[int | None]
+    """Put off until then; whoever finds it past wakes the alert."""
     signals: Mapped[dict[str, Any]] = mapped_column(default=dict)
     children: Mapped[list[Any]] = mapped_column(default=list)
     __table_args__ = (
         Index(None, "site_id", "opened_ms"),
+        Index(
+            "ix_alert_snoozed", "snoozed_until_ms",
+            sqlite_where=text("snoozed_until_ms IS NOT NULL"), postgresql_where=text("snoozed_until_ms IS NOT NULL"),
+        ),
         # One open alert per rule and subject, held by the database itself.
         Index(
             "uq_alert_open", "site_id", "rule", "subject", unique=True,
