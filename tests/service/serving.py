@@ -6,7 +6,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -98,6 +98,12 @@ def _make_two_farms(registry: Registry) -> None:
         apply_site(session, CONSOLE, farm(SITE, "gw-a"), now_ms() - 86_400_000)
         apply_site(session, CONSOLE, farm(OTHER, "gw-b"), now_ms() - 86_400_000)
         record_reported(session, CONSOLE, "gw-a", devices)
+
+
+@cache
+def openapi() -> Mapping[str, Any]:
+    """The application's OpenAPI document. Takes a second: for tests, not for collecting them."""
+    return create_app(Settings()).openapi()
 
 
 @cache

@@ -35,9 +35,9 @@ from collectors.registry import people, tokens
 from makiba.data_class import DATA_CLASSES
 from makiba.settings import Settings
 from tests.service.borders import Room
+from tests.service.borders_parts import ROOMS
 from tests.service.postgres_parts import Postgres, why_not
 from tests.service.serving import CONSOLE, SITE, WRITE, Centre
-from tests.service.test_api_borders import ROOMS
 
 EXAMPLES = int(os.environ.get("MAKIBA_SCHEMATHESIS", "0"))
 IS_LONG = EXAMPLES > 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.routes.series import within
+from collectors.out.stretches import seen_windows
 from collectors.registry.sight import ALWAYS, WHOLE, FarmSight, Stood
 from collectors.registry.site_file import PlaceKind
 from collectors.registry.viewer import INSIDERS, MAY, NEEDS, OUTSIDERS, ROLE_NAMES, Role
@@ -48,8 +48,9 @@ def test_a_series_is_of_the_class_of_its_quantity_or_of_its_place(quantity: str)
         elif quantity in ("milk_temperature", "milk_volume"):
             expected = {"tank"}
         elif word.group == "animal" and (quantity.startswith("milk_") or quantity == "somatic_cells"):
-            expected = {"tank"} if kind == "tank-room" and quantity != "milk_yield" else {"herd"}
-        elif quantity in ("body_weight", "ear_tag"):
+            of_cow = quantity in ("milk_yield", "milk_conductivity")
+            expected = {"tank"} if kind == "tank-room" and not of_cow else {"herd"}
+        elif quantity in ("body_weight", "ear_tag", "milking_duration"):
             expected = {"herd"}
         elif word.group == "soil":
             expected = {"field"}
@@ -114,14 +115,14 @@ def test_no_window_of_a_chart_touches_a_time_that_is_not_to_be_seen(
     ends = sorted(edges)
     spans = list(zip(ends[::2], ends[1::2], strict=False))
     end = start + length
-    asked = list(within(spans, start, end, width, offset))
+    asked = list(seen_windows(spans, start, end, width, offset))
     for first, last in asked:
         assert start <= first < last <= end
         # Every window that [first, last) touches lies within one span, whole.
         low = (first - offset) // width * width + offset
         high = -(-(last - offset) // width) * width + offset
         assert any(a <= low and high <= b for a, b in spans)
-    assert list(within([ALWAYS], start, end, width, offset)) == [(start, end)]
+    assert list(seen_windows([ALWAYS], start, end, width, offset)) == [(start, end)]
     seen = [t for first, last in asked for t in (first, last)]
     assert seen == sorted(seen)
 

@@ -1,4 +1,4 @@
-"""What each role gets from each route: a module for each part of the API, read by `test_api_borders.py`.
+"""What each role gets from each route: a module for each part of the API, read by `borders_parts.py`.
 
 A module that tells of routes has a `ROOM`; its name stands in `ROOMS`. A route of the OpenAPI document that no room
 tells of fails the test.
@@ -36,9 +36,9 @@ class Room:
     `open`: what answers without a session. `signed_in`: what answers to everybody who is signed in, about no farm in
     particular. `about_a_farm`: what each role gets. `by_class`: with which classes, each alone, a read answers to a
     guest; every other class answers 404 (`told_by_class`: to be said otherwise, {class: status}, 404 where it is not
-    said). `bodies`: what is sent to a path (`<site>` stands for the farm). `ids(town, site)`: the ids of
-    what stands on `site`, for the paths; called once for each of the farms. `spent`: routes that use up what they were asked about (a DELETE that answers
-    404 the second time); `ids` is called anew for each request of theirs.
+    said). `bodies`: what is sent to a path (`<site>` stands for the farm). `ids(town, site)`: the ids of what stands
+    on `site`, for the paths; called once for each of the farms. `spent`: routes that use up what they were asked about
+    (a DELETE that answers 404 the second time); `ids` is called anew after each request of theirs.
     """
 
     open: Mapping[Route, int] = field(default_factory=dict)

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from collectors.imports import work
 from collectors.imports.mapping import no_mapping
+from collectors.registry.schema.imports import ImportFile
 from collectors.registry.viewer import Service
+from tests.parts import wait_until
 from tests.service.borders import Room, cells
 
 CONSOLE = Service("console")
@@ -17,7 +21,8 @@ ONE = ALL + "/{import_id}"
 
 
 def _ids(town: Any, site: str) -> Mapping[str, str]:
-    """A plan of an animal, which `apply` uses up; and one that is applied, which `undo` does."""
+    """A plan of an animal, which `apply` uses up, made once the one before is done."""
+    wait_until(lambda: not _under_way(town, site), what=f"the import on {site} ends")
     file = Path(town.centre.folder, f"{site}.csv")
     file.write_text("牛番号,名号\nI-1,はな\n", encoding="utf-8")
     registry, clock = town.centre.registry, town.centre.clock
@@ -25,6 +30,12 @@ def _ids(town: Any, site: str) -> Mapping[str, str]:
         registry, CONSOLE, site, file, kind="animals", name="a.csv", mapping=no_mapping("animals"), clock=clock
     )
     return {"import_id": row.id}
+
+
+def _under_way(town: Any, site: str) -> bool:
+    with town.centre.registry.read() as session:
+        states = select(ImportFile.state).where(ImportFile.site_id == site)
+        return not {"applying", "undoing"}.isdisjoint(session.scalars(states))
 
 
 ROOM = Room(
