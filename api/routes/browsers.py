@@ -38,7 +38,12 @@ WORDS: Final[Mapping[NoticeKind, Names]] = {
     ),
     "recovery-code-used": Names(ja="回復コードが 使われました", en="a recovery code was used"),
     "recovery-codes-made": Names(ja="回復コードを 作り直しました", en="new recovery codes were made"),
-    "browsers-signed-out": Names(ja="ほかの 端末を ログアウトしました", en="other browsers were signed out"),
+    "browsers-signed-out": Names(
+        ja="ほかの 端末を ログアウトしました。プログラムの トークンは 続いています",
+        en="other browsers were signed out; tokens of programs go on",
+    ),
+    "account-linked": Names(ja="ほかの アカウントが つながりました", en="an account elsewhere was linked"),
+    "account-unlinked": Names(ja="ほかの アカウントを 外しました", en="an account elsewhere was unlinked"),
 }
 
 BrowserId = Annotated[str, Path(max_length=64)]
@@ -66,7 +71,10 @@ def list_of(browser: Browser, centre: CentreNow, tags: Tagging) -> BrowsersOut:
 
 @router.delete("/sessions", status_code=204)
 def end_others(browser: Browser, request: Request, centre: CentreNow) -> None:
-    """Signs the person out everywhere but here, at once."""
+    """Signs the person out everywhere but here, at once.
+
+    Tokens of programs go on until they are revoked.
+    """
     with centre.registry.write() as session:
         if browsers.end_other_sessions(session, browser.person, browser.session_hash):
             browsers.notify(

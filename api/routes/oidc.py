@@ -25,7 +25,8 @@ from api.routes.people import Admin, PersonId, find_person
 from api.sessions import SERVICE, Browser, digest
 from api.shapes import Names
 from api.shapes.oidc import AccountIn, AccountOut, CameBackIn, GoOut, ProviderOut, SignedOutOut
-from collectors.registry import admin, identity, people, sign_in
+from collectors.registry import admin, browsers, identity, people, sign_in
+from collectors.registry.browsers import NoticeKind
 from collectors.registry.schema.identity import Account, AccountFlow
 from collectors.registry.viewer import Viewer
 
@@ -133,7 +134,7 @@ def account(browser: Browser, oidc: Provider, centre: CentreNow) -> AccountOut:
 
 
 @router.delete("/oidc/account", status_code=204)
-def unlink(viewer: Fresh, oidc: Provider, centre: CentreNow) -> None:
+def unlink(viewer: Fresh, oidc: Provider, request: Request, centre: CentreNow) -> None:
     """The account signs the person in no more. 409 when it is their last way in. It needs a fresh proof."""
     with centre.registry.write() as session:
         sign_in.lock_person(session, viewer.id)
@@ -143,6 +144,7 @@ def unlink(viewer: Fresh, oidc: Provider, centre: CentreNow) -> None:
             raise HTTPException(409, "It is the last way in: set a password or a passkey first.")
         identity.unlink(session, viewer, oidc.issuer, viewer.id)
         identity.forget_roles(session, SERVICE, viewer.id, centre.clock())
+        _tell(session, centre, viewer.id, "account-unlinked", request)
 
 
 # ------------------------------------------------------------------------------------------- the administrator's
@@ -166,6 +168,7 @@ def link_for(
         person = find_person(session, viewer, person_id)
         subject = given.subject.casefold() if oidc.claim == "email" else given.subject
         _take(session, viewer, oidc, subject, person.id, centre.clock())
+        _tell(session, centre, person.id, "account-linked", None)
         admin.note(session, viewer, "account-linked", person, centre.clock())
         return _shown(identity.account_of(session, viewer, oidc.issuer, person.id))
 
@@ -179,6 +182,7 @@ def unlink_for(person_id: PersonId, viewer: Admin, centre: CentreNow, proof: Pro
         if not identity.unlink(session, viewer, oidc.issuer, person.id):
             raise not_found()
         identity.forget_roles(session, SERVICE, person.id, centre.clock())
+        _tell(session, centre, person.id, "account-unlinked", None)
         admin.note(session, viewer, "account-unlinked", person, centre.clock())
 
 
@@ -225,7 +229,14 @@ def _link(centre: Centre, oidc: Oidc, who: Identity, flow: AccountFlow, request:
         raise _does_not_hold()
     with centre.registry.write() as session:
         _take(session, viewer, oidc, who.subject, viewer.id, centre.clock())
+        _tell(session, centre, viewer.id, "account-linked", request)
         identity.apply_roles(session, SERVICE, viewer.id, oidc.roles(who), centre.clock())
+
+
+def _tell(session: Session, centre: Centre, person_id: int, kind: NoticeKind, request: Request | None) -> None:
+    """The person sees in every browser what became of their account, whoever did it."""
+    device = request.headers.get("user-agent", "") if request is not None else ""
+    browsers.notify(session, SERVICE, person_id, kind, centre.clock(), way="oidc", device=device)
 
 
 def _take(session: Session, viewer: Viewer, oidc: Oidc, subject: str, person_id: int, now_ms: int) -> None:

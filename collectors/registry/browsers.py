@@ -18,6 +18,7 @@ Way = Literal["password", "passkey", "invitation", "oidc"]
 NoticeKind = Literal[
     "signed-in", "password-changed", "password-removed", "passkey-added", "passkey-removed", "passkey-copied",
     "codes-on", "codes-off", "code-used-again", "recovery-code-used", "recovery-codes-made", "browsers-signed-out",
+    "account-linked", "account-unlinked",
 ]  # fmt: skip
 
 IDLE_MS: Final = 30 * 86_400_000

@@ -18,6 +18,9 @@ from sqlalchemy.orm import Session
 
 from collectors.registry import audit, consent
 from collectors.registry.schema import Invitation, PersonRow, RoleRow, Site, WebSession
+from collectors.registry.schema.access import ApiToken
+from collectors.registry.schema.identity import AccountFlow, RecoveryLink
+from collectors.registry.schema.sign_in import Challenge
 from collectors.registry.viewer import (
     NotAllowed,
     Person,
@@ -147,11 +150,26 @@ def set_language(session: Session, viewer: Viewer, person_id: int, language: str
 
 
 def set_disabled(session: Session, viewer: Viewer, person_id: int, disabled_ms: int | None) -> None:
-    """Shuts a person out from `disabled_ms` on, in every browser; None lets them in again."""
+    """Shuts a person out from `disabled_ms` on, in every browser and program; None lets them in again.
+
+    Who is let in again comes in by their own ways: what was open or given out before stays over.
+    """
     require_admin(viewer)
     session.execute(update(PersonRow).where(PersonRow.id == person_id).values(disabled_ms=disabled_ms))
     if disabled_ms is not None:
-        session.execute(delete(WebSession).where(WebSession.person_id == person_id))
+        end_what_is_open(session, person_id, disabled_ms)
+        session.execute(delete(RecoveryLink).where(RecoveryLink.person_id == person_id))
+
+
+def end_what_is_open(session: Session, person_id: int, now_ms: int) -> None:
+    """Ends the person's sessions, tokens and join codes, and what browsers were about to answer for them.
+
+    Only what decided to shut somebody out calls it: nobody's right is looked at here.
+    """
+    for gone in (WebSession, Challenge, AccountFlow, Invitation):
+        session.execute(delete(gone).where(gone.person_id == person_id))
+    programs = update(ApiToken).where(ApiToken.person_id == person_id, ApiToken.revoked_ms.is_(None))
+    session.execute(programs.values(revoked_ms=now_ms))
 
 
 def _require_self(viewer: Viewer, person_id: int) -> None:

@@ -3,7 +3,8 @@
 Anybody may ask in any name; the answer tells nothing, since the same row is written for a login that nobody has. A
 link is given to the person by somebody who knows them: an administrator, or the owner of the only farm that they
 belong to (whoever could let in somebody with roles elsewhere would have those too). When it is used, what let the
-person in before lets nobody in any more: password, passkeys, one-time codes, browsers, programs, older links.
+person in before lets nobody in any more: password, passkeys, one-time codes, accounts elsewhere and what their groups
+gave, browsers, programs, older links.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from collectors.registry import audit
-from collectors.registry.people import fold_login
-from collectors.registry.schema import Invitation, PersonRow, RoleRow, WebSession
-from collectors.registry.schema.access import ApiToken
-from collectors.registry.schema.identity import RecoveryLink, RecoveryRequest
-from collectors.registry.schema.sign_in import Challenge, Passkey, RecoveryCode, Totp
+from collectors.registry import audit, identity
+from collectors.registry.people import end_what_is_open, fold_login
+from collectors.registry.schema import PersonRow, RoleRow
+from collectors.registry.schema.identity import Account, RecoveryLink, RecoveryRequest
+from collectors.registry.schema.sign_in import Passkey, RecoveryCode, Totp
 from collectors.registry.viewer import Person, Service, Viewer, require, require_admin, require_service, spell
 
 LINK_MS: Final = 3_600_000
@@ -124,11 +124,11 @@ def _belongs_here_only(session: Session, person: PersonRow, site: str) -> bool:
 
 
 def _forget_ways_in(session: Session, person_id: int, now_ms: int) -> None:
-    for gone in (Passkey, Totp, RecoveryCode, Challenge, WebSession, Invitation):
+    end_what_is_open(session, person_id, now_ms)
+    for gone in (Passkey, Totp, RecoveryCode, Account):
         session.execute(delete(gone).where(gone.person_id == person_id))
+    identity.forget_roles(session, Service("api"), person_id, now_ms)
     session.execute(update(PersonRow).where(PersonRow.id == person_id).values(password_hash=None))
-    programs = update(ApiToken).where(ApiToken.person_id == person_id, ApiToken.revoked_ms.is_(None))
-    session.execute(programs.values(revoked_ms=now_ms))
 
 
 def _hashed(login: str) -> str:

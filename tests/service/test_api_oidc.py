@@ -333,6 +333,37 @@ def test_somebody_links_their_account_after_proving_who_they_are(centre: Centre,
         assert browser.post(f"{OIDC}/link", headers=WRITE).status_code == 403
 
 
+def test_a_linked_account_is_told_in_every_browser_whoever_linked_it(centre: Centre, provider: Provider) -> None:
+    hanako, admin = centre.person("hanako"), centre.person("boss", admin=True)
+    with centre.serving() as browser:
+        sign_in(browser)
+        elsewhere = {"Cookie": f"{COOKIE}={centre.cookie(hanako)}"}
+        assert finish(browser, came_back(start(browser, "link"))).status_code == 204
+        assert browser.delete(f"{OIDC}/account", headers=WRITE).status_code == 204
+        browser.cookies.clear()
+        by_admin = {**WRITE, "Cookie": f"{COOKIE}={centre.cookie(admin)}"}
+        path = f"/api/v1/people/{centre.public(hanako)}/account"
+        assert browser.put(path, json={"subject": "u-2"}, headers=by_admin).status_code == 200
+        assert browser.delete(path, headers=by_admin).status_code == 204
+        told = [row["kind"] for row in browser.get(f"{SESSION}/notices", headers=elsewhere).json()["rows"]]
+    assert (told.count("account-linked"), told.count("account-unlinked")) == (2, 2)
+
+
+def test_a_reset_ends_the_account_elsewhere_and_what_its_groups_gave(centre: Centre, provider: Provider) -> None:
+    provider.who["groups"] = ["milk"]
+    admin, person = centre.person("boss", admin=True), linked(centre, provider)
+    with centre.serving() as browser:
+        assert sign_in_there(browser).status_code == 204
+        browser.cookies.clear()
+        by_admin = {**WRITE, "Cookie": f"{COOKIE}={centre.cookie(admin)}"}
+        made = browser.post(f"/api/v1/people/{centre.public(person)}/reset", headers=by_admin).json()
+        assert sign_in_there(browser).status_code == 403
+        code = made["address"].partition("#join=")[2]
+        assert browser.post(f"{SESSION}/join", json={"code": code}, headers=WRITE).status_code == 204
+        assert browser.get(SESSION).json()["sites"] == []
+        assert browser.get("/api/v1/sign-in").json()["may_make_first"] is True
+
+
 def test_the_last_way_in_is_not_unlinked(centre: Centre, provider: Provider) -> None:
     person = centre.person("taro", password=None)
     with centre.registry.write() as session:

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from api.sessions import COOKIE, digest, new_code
 from collectors.registry import invitations, people
 from collectors.registry.schema import PersonRow, RoleRow
+from collectors.registry.schema.identity import RecoveryLink
 from tests.service.postgres_parts import Postgres, why_not
 from tests.service.serving import CONSOLE, OTHER, PASSWORD, SITE, WRITE, Centre, sign_in
 
@@ -431,6 +432,35 @@ def test_the_administrator_adds_resets_and_disables_and_each_step_is_written_dow
         first = ask("GET", f"{V1}/people?limit=1").json()
         second = ask("GET", f"{V1}/people?limit=1&cursor={first['next']}").json()
         assert [r["login"] for r in (*first["rows"], *second["rows"])] == logins
+
+
+def test_who_is_let_in_again_after_being_shut_out_has_their_own_ways_in_and_nothing_else(centre: Centre) -> None:
+    admin, person = centre.person("boss", admin=True), centre.person("taro", shikaoi_001="worker")
+    with centre.serving() as browser, as_(centre, browser, admin) as ask:
+        with as_(centre, browser, person) as own:
+            wish = {"name": "p", "expires_ms": centre.clock() + 86_400_000}
+            token = own("POST", f"{V1}/tokens", wish).json()["token"]
+        now_ms = centre.clock()
+        with centre.registry.write() as session:
+            people.create_invitation(
+                session, CONSOLE, code_hash=digest("join-me"), person_id=person, expires_ms=now_ms + 9_000_000
+            )
+            session.add(
+                RecoveryLink(
+                    person_id=person, code_hash=digest("let-me-in"), made_by="console", made_ms=now_ms,
+                    expires_ms=now_ms + 9_000_000,
+                )
+            )  # fmt: skip
+        by_program = {"Authorization": f"Bearer {token}"}
+        assert browser.get(f"{V1}/session", headers=by_program).status_code == 200
+        path = f"{V1}/people/{centre.public(person)}"
+        assert ask("POST", f"{path}/disable").status_code == 200
+        assert ask("POST", f"{path}/enable").status_code == 200
+        browser.cookies.clear()
+        assert browser.get(f"{V1}/session", headers=by_program).status_code == 401
+        for code in ("join-me", "let-me-in"):
+            assert post(browser, "/session/join", {"code": code}).status_code == 401
+        sign_in(browser, "taro")
 
 
 def test_the_administrator_names_a_first_owner_and_no_second_and_sees_no_data_by_it(centre: Centre) -> None:
