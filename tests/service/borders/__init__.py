@@ -37,8 +37,8 @@ class Room:
     particular. `about_a_farm`: what each role gets. `by_class`: with which classes, each alone, a read answers to a
     guest; every other class answers 404 (`told_by_class`: to be said otherwise, {class: status}, 404 where it is not
     said). `bodies`: what is sent to a path (`<site>` stands for the farm). `ids(town, site)`: the ids of what stands
-    on `site`, for the paths; called once for each of the farms. `spent`: routes that use up what they were asked about
-    (a DELETE that answers 404 the second time); `ids` is called anew after each request of theirs.
+    on `site`, for the paths; called once for each of the farms. `spent`: routes that use up what they were asked
+    about (a DELETE that answers 404 the second time); `ids` is called anew after each request of theirs.
     """
 
     open: Mapping[Route, int] = field(default_factory=dict)
