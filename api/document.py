@@ -28,6 +28,13 @@ _FASTAPIS_OWN: Final = ("HTTPValidationError", "ValidationError")
 _STREAMED: Final = (HelloNews, ReadingNews, TimeNews, CentreNews)
 """What no answer is, but what is in the events of a stream."""
 
+_GOOD: Final[Mapping[str, str]] = {
+    "200": "What was asked for",
+    "201": "What was made",
+    "202": "It goes on; how far it is, in its present state",
+    "204": "It is done; there is nothing to say",
+}
+
 _ALWAYS: Final = (400, 421, 422, 429, 500, 503)
 """A header twice, another host, a wrong parameter, too often, a failure, a database that is away."""
 
@@ -53,7 +60,15 @@ _SCHEMES: Final[Mapping[str, Any]] = {
 }
 
 _HEADERS: Final[Mapping[str, Any]] = {
-    "ETag": {"description": "The state of the answer, for If-None-Match and If-Match", "schema": {"type": "string"}},
+    "ETag": {
+        "description": "The state of the answer, for If-None-Match; of a row that can be changed, for If-Match too",
+        "schema": {"type": "string"},
+    },
+    "ContentDisposition": {
+        "description": "The name under which to keep the file, where it is one (RFC 6266)",
+        "schema": {"type": "string"},
+    },
+    "Link": {"description": 'As SenML: the next page, `<…>; rel="next"`', "schema": {"type": "string"}},
     "Location": {"description": "Where what was made is", "schema": {"type": "string", "format": "uri-reference"}},
     "RetryAfter": {
         "description": "In how many seconds to ask again",
@@ -94,6 +109,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
         operation["security"] = _security(method, {name for one in operation.get("security", []) for name in one})
         responses = operation["responses"]
         responses.pop("default", None)
+        for code, answer in responses.items():
+            if answer["description"] == "Successful Response":
+                answer["description"] = _GOOD.get(code, _GOOD["200"])
         for code in sorted({*_refusals(method, operation), *(int(c) for c in responses if c >= "4")}):
             own = responses.get(str(code), {}) if str(code) != "422" else {}
             responses[str(code)] = _refusal(code, own.get("description"))
@@ -217,10 +235,20 @@ def _add_headers(operation: dict[str, Any]) -> None:
     if "if-match" in taken and "200" in responses:
         responses["200"].setdefault("headers", {}).update(_refer({"ETag": "ETag"}))
     if "201" in responses:
-        responses["201"].setdefault("headers", {}).update(_refer({"Location": "Location"}))
+        responses["201"].setdefault("headers", {}).update(_refer({"Location": "Location", "ETag": "ETag"}))
+    for name, answer in ((n, a) for a in responses.values() for n in _of_media(a.get("content", {}))):
+        answer.setdefault("headers", {}).update(_refer({name: name.replace("-", "")}))
     if "idempotency-key" in taken:
         made = next(answer for code, answer in responses.items() if code < "3")
         made.setdefault("headers", {}).update(_refer({"Idempotent-Replayed": "Replayed"}))
+
+
+def _of_media(content: Mapping[str, Any]) -> Iterator[str]:
+    """Headers that go with a form: the name of a file, the next page of what has no `next`."""
+    if any(name in content for name in ("text/csv", "application/zip")):
+        yield "Content-Disposition"
+    if any(name.startswith("application/senml") for name in content):
+        yield "Link"
 
 
 def _refer(headers: Mapping[str, str]) -> dict[str, Any]:

@@ -39,6 +39,34 @@ it is done once, and answered the same (with `Idempotent-Replayed: true`) for 24
 says what is wrong with which field of a 422. After a 429 or 503 wait for `Retry-After` seconds.
 """
 
+EVENTS: Final = """\
+Lines of UTF-8 as the HTML standard has it: `id:` (of some), `event:`, `data:` (JSON on one line), an empty line.
+
+- `hello`, with an id: comes first, and again when what one may see has changed. `data` is a `HelloNews`. Read
+  places and charts anew; where `resumed` is false, lists of alerts too.
+- `alert`, with an id: something happened to an alert. `data` is an `AlertOut`, as it is now. None is left out.
+- `readings`: new values. `data` is a list of `ReadingNews`, of each series the newest; those between may be left out.
+- `centre`: `data` is a `CentreNews`.
+- `ping`: every ten seconds; `data` is a `TimeNews`. Nothing for half a minute: connect again.
+
+Who lost the connection sends the last id in `Last-Event-ID`, with the same `sites`, `classes` and `kinds`, and after
+`hello` is told each alert that something happened to meanwhile, once.
+
+The stream ends with the session or token, for a reader that takes nothing for 20 s, and when too much waits for one.
+"""
+
+STREAM: Final = """\
+retry: 2000
+id: AbCdEfGhIjKlMnOpQrStUvWxYz012345
+event: hello
+data: {"time_ms":1790000000000,"resumed":false}
+
+event: readings
+data: [{"site":"shikaoi-012","subject":"tank-1","quantity":"milk_temperature","time_ms":1790000000000,"value":4.2}]
+
+"""
+"""How a stream begins."""
+
 TAGS: Final[Mapping[str, str]] = {
     "session": "Who is signed in at this browser, signing in and out; whether Makiba runs.",
     "sign-in": "One's own ways in (passkeys, password, codes of an app), browsers, and what happened to the account.",

@@ -33,7 +33,7 @@ NO_ROLE: Final = Names(ja="", en="")
 
 @router.get("/sites/{site}/audit")
 def page(site: str, request: Request, viewer: SignedIn, centre: CentreNow, page: Paging) -> AuditPage:
-    """The newest rows first; `cursor` is the `next` of the page before."""
+    """Who looked at the farm from outside, and who changed what, the newest first."""
     require_insider(viewer, site)
     with centre.registry.read() as session:
         rows = audit.list_rows(session, viewer, site, page.ask, page.after)

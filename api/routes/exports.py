@@ -146,6 +146,11 @@ def export(
 ) -> Outgoing:  # fmt: skip
     """The readings of a farm as a file: of the series that are asked for, raw or in windows, long or wide.
 
+    The columns of a long table are `time`, `utc_ms`, `site`, `subject`, `quantity`; then `value`, `text`, `unit` of
+    readings, or `count`, `min`, `mean`, `max`, `last`, `unit` of windows. With `language` `ja` or `en` there is
+    `name` behind `quantity`; `ja` has heads in Japanese. A CSV has `local` behind `time`, the farm's time of day. A
+    wide table has `time`, `utc_ms` and a column for each series, `subject/quantity [unit]`.
+
     It ends broken, without its last byte, when the reader's rights end meanwhile. Somebody from outside the farm gets
     what was measured while it was of a class that the farm shows them, and in windows those that lie in such a time
     whole. At most two files at once for a person (429).

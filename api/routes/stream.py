@@ -34,6 +34,7 @@ from starlette.types import Receive, Scope, Send
 from api import alert_news, bookmarks
 from api.centre import Centre, CentreNow
 from api.ears import Ear
+from api.glossary import EVENTS, STREAM
 from api.hub import KINDS, Kind, News, Step, Stream
 from api.sessions import Account, Accounting, LookingNow, Rights, not_signed_in, rights_of
 from api.shapes import CentreNews, HelloNews, Names, TimeNews
@@ -113,18 +114,26 @@ async def _until_gone(receive: Receive) -> None:
     "/stream",
     response_class=EventStream,
     status_code=200,
-    responses={200: {"description": __doc__, "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={
+        200: {
+            "description": EVENTS,
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM}},
+        }
+    },
 )
 async def stream(
     looking: LookingNow,
     centre: CentreNow,
     account: Accounting,
     last_event_id: Annotated[str, Header(max_length=200)] = "",
-    sites: Annotated[list[SiteName] | None, Query(max_length=500, description="Of these farms only")] = None,
+    sites: Annotated[
+        list[SiteName] | None,
+        Query(max_length=500, description="Of these farms only; one that is not to be seen is the same as none"),
+    ] = None,
     classes: Annotated[list[DataClass] | None, Query(max_length=7, description="Of these classes only")] = None,
     kinds: Annotated[list[Kind] | None, Query(max_length=3, description="Of these kinds of news only")] = None,
 ) -> EventStream:
-    """The stream of what is new on the viewer's farms."""
+    """The stream of what is new on the viewer's farms: readings and steps of alerts, as they come."""
     ear = Ear(looking.key, _set(sites), _set(classes))
     _, found = await run_in_threadpool(rights_of, centre, [ear])
     rights = found.get(ear)
