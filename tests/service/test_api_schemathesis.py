@@ -11,7 +11,8 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import cache
+from typing import Any
 
 import httpx
 import hypothesis
@@ -29,15 +30,14 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api import tokens as written
-from api.app import create_app
+from api.centre import PREFIX
 from api.sessions import COOKIE
 from collectors.registry import people, tokens
 from makiba.data_class import DATA_CLASSES
-from makiba.settings import Settings
 from tests.service.borders import Room
-from tests.service.borders_parts import ROOMS
+from tests.service.borders_parts import ROOMS, ROUTES
 from tests.service.postgres_parts import Postgres, why_not
-from tests.service.serving import CONSOLE, SITE, WRITE, Centre
+from tests.service.serving import CONSOLE, SITE, WRITE, Centre, openapi
 
 EXAMPLES = int(os.environ.get("MAKIBA_SCHEMATHESIS", "0"))
 IS_LONG = EXAMPLES > 0
@@ -45,12 +45,20 @@ CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
     response_headers_conformance,
 ]  # fmt: skip
-DOCUMENT = create_app(Settings()).openapi()
-SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
-OPERATIONS: dict[str, Any] = {found.ok().label: found.ok() for found in cast(Any, SCHEMA.get_all_operations())}
+LABELS = sorted(f"{method.upper()} {PREFIX}{path}" for method, path in ROUTES)
 WHO = ("owner", "guest", "admin", "program", "nobody")
 NOT_TRIED = {"GET /api/v1/stream"}
 """A stream ends with whoever hears it; its tests are in `test_api_stream.py`."""
+
+
+@cache
+def the_schema() -> Any:
+    return schemathesis.openapi.from_dict(dict(openapi()))
+
+
+@cache
+def all_operations() -> dict[str, Any]:
+    return {found.ok().label: found.ok() for found in the_schema().get_all_operations()}
 
 
 @dataclass
@@ -133,13 +141,13 @@ def tried(examples: int) -> hypothesis.settings:
 
 
 @pytest.mark.timeout(1_800 if IS_LONG else 120)
-@pytest.mark.parametrize("label", sorted(OPERATIONS.keys() - NOT_TRIED))
+@pytest.mark.parametrize("label", [label for label in LABELS if label not in NOT_TRIED])
 def test_no_request_gets_an_answer_that_is_not_in_the_document(village: Village, label: str) -> None:
-    operation = OPERATIONS[label]
+    operation = all_operations()[label]
     ids = village.ids_for(label)
     right = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
     wrong = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
-    turn = itertools.count(sorted(OPERATIONS).index(label))
+    turn = itertools.count(LABELS.index(label))
     # A short run goes round, so that each operation meets some of them and each of them some operations.
     askers = st.sampled_from(WHO) if IS_LONG else st.builds(lambda: WHO[next(turn) % len(WHO)])
     has_input = bool(operation.definition.raw.get("parameters")) or "requestBody" in operation.definition.raw
@@ -164,7 +172,7 @@ class Walk:
     """One operation after another, each with what the ones before answered."""
 
     def __init__(self, village: Village, who: str) -> None:
-        base = SCHEMA.as_state_machine()
+        base = the_schema().as_state_machine()
 
         class Machine(base):  # type: ignore[misc, valid-type]
             def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:
@@ -191,9 +199,9 @@ def test_operations_that_follow_each_other_answer_what_the_document_says(village
 
 def test_what_a_path_does_not_do_is_405_with_what_it_does(village: Village) -> None:
     headers = village.credentials("owner")
-    for path in DOCUMENT["paths"]:
+    for path in openapi()["paths"]:
         url = path.format_map({name: SITE if name == "site" else "x" for name in _names(path)})
-        served = {m for other, methods in DOCUMENT["paths"].items() if _fits(other, url) for m in methods}
+        served = {m for other, methods in openapi()["paths"].items() if _fits(other, url) for m in methods}
         others = sorted({"get", "put", "post", "delete", "patch", "head", "options", "trace"} - served)
         for method in others if IS_LONG else others[-1:]:
             answer = village.browser.request(method, url, headers=headers)
