@@ -1,4 +1,4 @@
-"""docs/security.md names tests that there are; and every kind of answer has the headers that it promises."""
+"""docs/security.md and docs/threats.md name tests that there are; every kind of answer has the promised headers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.service.sign_in_parts import API, House, house
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs/security.md"
+THREATS = ROOT / "docs/threats.md"
 ROW = re.compile(r"^\| ([\d., –]+) \|(.*)\|(.*)\|(.*)\|$", re.MULTILINE)
 
 
@@ -28,11 +29,20 @@ def existing_tests() -> set[str]:
     }
 
 
-def test_every_test_that_the_table_names_is_there() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["security.md", "threats.md"])
+def test_every_test_that_the_table_names_is_there(name: str) -> None:
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     named = set(re.findall(r"`(test_\w+)`", text))
-    assert len(named) > 100
+    assert len(named) > 30
     assert named - existing_tests() == set()
+    files = {file.name for file in (ROOT / "tests").rglob("*.py")}
+    assert set(re.findall(r"`(test_\w+\.py)`", text)) - files == set()
+
+
+def test_every_threat_is_held_off_by_what_a_test_shows_or_says_that_it_is_not() -> None:
+    rows = re.findall(r"^\| [STRIDE](?:, [STRIDE])* \|.*$", THREATS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) > 40
+    assert [row for row in rows if not re.search(r"`(test_\w+(\.py)?|tests/[\w/.]+)`|\*\*", row)] == []
 
 
 # What there is nothing to run for: what Makiba does not have, and what others see to.
