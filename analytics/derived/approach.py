@@ -1,10 +1,11 @@
 """How milk comes nearer to what surrounds it: T(t) = end + A exp(-k t) through readings, and when it meets a level.
 
-Theory: with `end` and `k` given the best A is a formula, so the whole fit is two numbers, and these are searched on
-a grid that is made finer around what agrees with the readings (likelihood ratio, 95 %). Every pair that agrees is
-kept: the interval of a time is the range of the times that they give. That needs no derivative, takes bounds, and
-says honestly "perhaps never" while the readings cannot tell how cold it will become. Errors that last are allowed
-for by the correlation of neighbouring residuals, rounding by the instrument's resolution.
+Theory: with the rate `k` given, the best `end` and `A` are formulas, so that the fit is a search for one number, on
+a grid that is made finer around what agrees with the readings (likelihood ratio, 95 %). For each rate that agrees,
+so do the ends within a known distance; all these pairs are kept, and the interval of a time is the range of the
+times that they give. That takes bounds and a prior, and says honestly "perhaps never" while the readings cannot
+tell how cold it will become. Errors that last are allowed for by the correlation of neighbouring residuals,
+rounding by the instrument's resolution.
 
 Where it fails: when the truth is not this curve (milk is added, the agitator stands and the tank is in layers, the
 compressor cycles). The interval does not know that.
@@ -24,7 +25,8 @@ RESOLUTION_C: Final = 0.1
 SLOWEST_PER_MIN: Final = 1e-6
 FASTEST_PER_MIN: Final = 1.0
 MOST_READINGS: Final = 400
-_RATES, _ENDS = 160, 61
+_RATES: Final = 200
+_ENDS: Final = np.linspace(-1.0, 1.0, 41)
 _PASSES: Final = 4
 _CHI2_95: Final = 3.84
 _PRIOR_WORTH: Final = 10
@@ -104,69 +106,86 @@ def _search(
     prior: Prior | None,
     resolution_c: float,
 ) -> Approach | None:
-    rate_range = (np.log(SLOWEST_PER_MIN), np.log(FASTEST_PER_MIN))
-    end_range = end_c
     freedom = max(1, len(values) - (2 if end_c[0] == end_c[1] else 3))
     limit = _CHI2_95 * (1 + 3.6 / (freedom + (_PRIOR_WORTH if prior else 0)))  # nearly the F quantile
-    found: Approach | None = None
+    bounds = (np.log(SLOWEST_PER_MIN), np.log(FASTEST_PER_MIN))
     for _ in range(_PASSES):
-        log_rates = np.linspace(*rate_range, _RATES)
-        ends = np.linspace(*end_range, _ENDS) if end_range[1] > end_range[0] else floats([end_range[0]])
-        squares, amplitudes = _squares(minutes, values, np.exp(log_rates), ends, warming)
+        log_rates = np.linspace(*bounds, _RATES)
+        sums = _Sums.of(minutes, values, np.exp(log_rates))
+        best_end = np.clip(sums.best_end(), *end_c)
+        squares, amplitudes = sums.squares(best_end[:, None], warming)
         if not np.any(np.isfinite(squares)):
-            return found
-        variance = _variance(minutes, values, np.exp(log_rates), ends, squares, amplitudes, freedom, resolution_c)
-        misfit = squares / variance
-        if prior is not None:
-            misfit = misfit + (((log_rates - np.log(prior.rate_per_min)) / np.log(prior.factor)) ** 2)[:, None]
-        i, j = np.unravel_index(np.argmin(misfit), misfit.shape)
-        agree = misfit <= misfit[i, j] + limit
-        agree[i, j] = False
-        rows, columns = np.nonzero(agree)
-        rows, columns = np.append(i, rows), np.append(j, columns)
-        sd = float(np.sqrt(squares[i, j] / freedom))
-        found = Approach(start_ms, np.exp(log_rates[rows]), ends[columns], amplitudes[rows, columns], sd, len(values))
-        rate_range = _around(log_rates, rows)
-        end_range = _around(ends, columns) if len(ends) > 1 else end_range
-    return found
+            return None
+        i = int(np.argmin(squares))
+        residuals = values - best_end[i] - amplitudes[i, 0] * np.exp(-np.exp(log_rates[i]) * minutes)
+        variance = _variance(residuals, freedom, resolution_c)
+        if prior is None and float(np.sum((values - np.mean(values)) ** 2) - squares[i, 0]) <= limit * variance:
+            return None  # standing still explains the readings as well
+        strain = 0.0 if prior is None else ((log_rates - np.log(prior.rate_per_min)) / np.log(prior.factor)) ** 2
+        profile = squares[:, 0] / variance + strain
+        agree = np.flatnonzero(profile <= np.min(profile) + limit)
+        bounds = log_rates[max(0, agree[0] - 1)], log_rates[min(_RATES - 1, agree[-1] + 1)]
+    reach = np.sqrt(limit * variance / np.maximum(sums.curvature, 1e-300))[:, None]
+    ends = np.clip(np.column_stack([best_end, sums.best_end()[:, None] + reach * _ENDS]), *end_c)
+    squares, amplitudes = sums.squares(ends, warming)
+    misfit = squares / variance + np.broadcast_to(strain, log_rates.shape)[:, None]
+    best = int(np.argmin(misfit))
+    chosen = np.append(best, np.flatnonzero(misfit <= misfit.flat[best] + limit))
+    rows, columns = np.unravel_index(chosen, misfit.shape)
+    sd = float(np.sqrt(squares.flat[best] / freedom))
+    return Approach(
+        start_ms, np.exp(log_rates[rows]), ends[rows, columns], amplitudes[rows, columns], sd, len(values)
+    )
 
 
-def _squares(
-    minutes: FloatArray, values: FloatArray, rates: FloatArray, ends: FloatArray, warming: bool
-) -> tuple[FloatArray, FloatArray]:
-    """Sum of squared residuals and best amplitude for each rate and end; infinite where the sign is wrong."""
-    shape = np.exp(-np.outer(rates, minutes))
-    centre = float(np.mean(values))
-    v, offset = values - centre, ends - centre
-    s_ee, s_e = np.sum(shape**2, axis=1)[:, None], np.sum(shape, axis=1)[:, None]
-    s_ev = (shape @ v)[:, None] - s_e * offset[None, :]
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        amplitudes = s_ev / s_ee
-        total = float(np.sum(v**2)) - 2 * offset * float(np.sum(v)) + len(v) * offset**2
-        squares = np.maximum(0.0, total[None, :] - s_ev * amplitudes)
-    right = np.isfinite(amplitudes) & ((amplitudes < 0) if warming else (amplitudes > 0))
-    return np.where(right, squares, np.inf), amplitudes
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What least squares need of the readings, for each rate; temperatures from their mean, against cancellation."""
+
+    count: int
+    centre: float
+    e: FloatArray
+    ee: FloatArray
+    ev: FloatArray
+    vv: float
+
+    @classmethod
+    def of(cls, minutes: FloatArray, values: FloatArray, rates: FloatArray) -> _Sums:
+        shape = np.exp(-np.outer(rates, minutes))
+        centre = float(np.mean(values))
+        v = values - centre
+        return cls(
+            len(values), centre, np.sum(shape, axis=1), np.sum(shape**2, axis=1), shape @ v, float(np.sum(v**2))
+        )
+
+    @property
+    def curvature(self) -> FloatArray:
+        """How fast the squares rise with the distance (squared) from the best end."""
+        return self.count - self.e**2 / self.ee
+
+    def best_end(self) -> FloatArray:
+        """The end with the least squares for each rate, in ℃, without bounds."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            offset = -self.e * self.ev / self.ee / self.curvature
+        return np.nan_to_num(offset, nan=0.0) + self.centre
+
+    def squares(self, ends: FloatArray, warming: bool) -> tuple[FloatArray, FloatArray]:
+        """Squared residuals and best amplitude for each rate (rows) and end; infinite where the sign is wrong."""
+        offset = ends - self.centre
+        ev = self.ev[:, None] - self.e[:, None] * offset
+        amplitudes = ev / self.ee[:, None]
+        squares = np.maximum(0.0, self.vv + self.count * offset**2 - ev * amplitudes)
+        right = (amplitudes < 0) if warming else (amplitudes > 0)
+        return np.where(right, squares, np.inf), amplitudes
 
 
-def _variance(
-    minutes: FloatArray,
-    values: FloatArray,
-    rates: FloatArray,
-    ends: FloatArray,
-    squares: FloatArray,
-    amplitudes: FloatArray,
-    freedom: int,
-    resolution_c: float,
-) -> float:
+def _variance(residuals: FloatArray, freedom: int, resolution_c: float) -> float:
     """Of one independent reading: from the best fit's residuals, more for errors that last, not below rounding."""
-    i, j = np.unravel_index(np.argmin(squares), squares.shape)
-    left = values - ends[j] - amplitudes[i, j] * np.exp(-rates[i] * minutes)
+    squares = float(np.sum(residuals**2))
     lasting = 0.0
-    if len(left) > 3 and np.any(left != 0):
-        lasting = float(np.clip(np.sum(left[1:] * left[:-1]) / np.sum(left**2), 0.0, 0.95))
-    rounding = resolution_c**2 / 12
-    return max(float(squares[i, j]) / freedom, rounding) * (1 + lasting) / (1 - lasting)
-
-
-def _around(grid: FloatArray, chosen: npt.NDArray[np.intp]) -> tuple[float, float]:
-    return float(grid[max(0, int(np.min(chosen)) - 1)]), float(grid[min(len(grid) - 1, int(np.max(chosen)) + 1)])
+    if len(residuals) > 3 and squares > 0:
+        lasting = float(np.sum(residuals[1:] * residuals[:-1]) / squares)
+        if lasting > 2 / np.sqrt(len(residuals)):  # real, and then a fit through it shows too little of it
+            lasting += 2 * (1 + 3 * lasting) / len(residuals)
+        lasting = float(np.clip(lasting, 0.0, 0.95))
+    return max(squares / freedom, resolution_c**2 / 12) * (1 + lasting) / (1 - lasting)

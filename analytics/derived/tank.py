@@ -66,9 +66,12 @@ def minutes_to_cold(
     cold_c: float = COLD_C,
     coolant_c: float | None = None,
 ) -> Estimate:
-    """Minutes from now until the milk is at `cold_c`; NaN while no curve shows, `high` may be infinite."""
+    """Minutes from now until the milk is at `cold_c`; NaN while it does not cool, `high` may be infinite."""
     curve = cooling_curve(times_ms, milk_c, coolant_c=coolant_c)
-    return UNKNOWN if curve is None else curve.minutes_to(cold_c, now_ms)
+    if curve is not None:
+        return curve.minutes_to(cold_c, now_ms)
+    seen = floats(milk_c)[~np.isnan(floats(milk_c))]
+    return Estimate(0.0, 0.0, 0.0) if len(seen) and seen[-1] <= cold_c else UNKNOWN
 
 
 def warming_prior(volume_m3: float | None, full_m3: float | None) -> Prior:
