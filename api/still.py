@@ -29,6 +29,10 @@ class Still:
 
     def looker(self, allows: Callable[[Sight], bool]) -> Callable[[], bool]:
         """Says whether the viewer is still let in, and what they see still `allows` what was begun."""
+        return self.rights_looker(lambda rights: allows(rights.sight))
+
+    def rights_looker(self, allows: Callable[[Rights], bool]) -> Callable[[], bool]:
+        """The same, for what goes by more than what they see."""
         ear = Ear(self.key)
         known: list[Rights] = []
 
@@ -37,7 +41,7 @@ class Still:
                 return True
             _, found = rights_of(self.centre, [ear])
             rights = found.get(ear)
-            if rights is None or not allows(rights.sight):
+            if rights is None or not allows(rights):
                 return False
             known[:] = [rights]
             return True

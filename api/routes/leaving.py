@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
 
-from fastapi import APIRouter, HTTPException, Path
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, HTTPException, Path, Response
 
 from api.centre import Centre, CentreNow
 from api.fresh import Proof
+from api.outgoing import Outgoing
 from api.problems import not_found
-from api.sessions import SERVICE, SignedIn
+from api.routes.exports import Places
+from api.sessions import SERVICE, SignedIn, writing
 from api.shapes import Names
 from api.shapes.leaving import DeleteIn, LeaveIn, LeaveOut, ReceiptOut
+from api.still import StillThere
 from collectors.out.archive import archive
 from collectors.out.leave import STILL_THERE, delete_farm
 from collectors.registry import leaving, people
 from collectors.registry.schema.leave import Departure
-from collectors.registry.viewer import Action, Person, is_insider, require
+from collectors.registry.viewer import Action, Person, is_insider, may_do, require
 
 router = APIRouter(tags=["leaving"])
 
@@ -27,7 +29,6 @@ WHAT: Final[Mapping[str, Names]] = {
     "farm.staying": Names(ja="やめる 手続きを 取り消しました", en="stays after all"),
     "farm.archived": Names(ja="すべての データを 取り出しました", en="took all data along"),
 }
-LOOK_EVERY_MS: Final = 500
 
 
 def require_owner(viewer: Person, site: str, action: Action) -> None:
@@ -39,38 +40,46 @@ def require_owner(viewer: Person, site: str, action: Action) -> None:
 
 @router.get(
     "/sites/{site}/archive",
-    response_class=StreamingResponse,
+    response_class=Response,
     responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-def take_along(site: str, viewer: SignedIn, centre: CentreNow, proof: Proof) -> StreamingResponse:
+def take_along(
+    site: str, viewer: SignedIn, centre: CentreNow, proof: Proof, still: StillThere, places: Places
+) -> Outgoing:
     """All data of the farm as one ZIP: CSV, Parquet, SenML, everything else as JSON. Its owner's.
 
     Like all of its way out, it needs a proof of the last ten minutes: 403 `proof-needed`.
 
-    While the farm is leaving, the SHA-256 of what was sent is what `delete` asks for.
+    While the farm is leaving, the SHA-256 of what was sent is what `delete` asks for. It ends broken when its owner
+    is one no more, or signs out. At most two files at once for a person (429).
     """
     require_owner(viewer, site, "export all")
     proof.require()
     begun_ms = centre.clock()
     digests: list[str] = []
+    give_back = places.take(viewer.id)
     try:
         parts = archive(centre.store, centre.registry, viewer, site, begun_ms, digests.append)
-    except LookupError:
-        raise not_found() from None
+    except BaseException as error:
+        give_back()
+        if isinstance(error, LookupError):
+            raise not_found() from None
+        raise
 
     def sent() -> Iterator[bytes]:
-        looked_ms = begun_ms
-        for part in parts:
-            if centre.clock() - looked_ms >= LOOK_EVERY_MS:
-                looked_ms = centre.clock()
-                _still_owner(centre, viewer, site)
-            yield part
+        yield from parts
+        _still_owner(centre, viewer, site)  # what is noted is what somebody who may have it has got
         with centre.registry.write() as session:
             leaving.note_archive(session, viewer, site, digests[0], begun_ms, centre.clock())
 
-    name = f"makiba-{site}.zip"
-    return StreamingResponse(
-        sent(), media_type="application/zip", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    return Outgoing(
+        sent(),
+        look=still.rights_looker(lambda rights: may_do(rights.person, site, "export all")),
+        is_home=True,
+        slots=places,
+        give_back=give_back,
+        media_type="application/zip",
+        headers={"Content-Disposition": f'attachment; filename="makiba-{site}.zip"'},
     )
 
 
@@ -100,7 +109,7 @@ def begin(site: str, given: LeaveIn, viewer: SignedIn, centre: CentreNow, proof:
     require_owner(viewer, site, "delete farm")
     proof.require()
     _confirmed(site, given.confirm)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         return _shown(leaving.begin(session, viewer, site, centre.clock()))
 
 
@@ -109,7 +118,7 @@ def stay(site: str, viewer: SignedIn, centre: CentreNow) -> None:
     """The farm stays after all: its gateways send what they kept."""
     require_owner(viewer, site, "delete farm")
     try:
-        with centre.registry.write() as session:
+        with writing(centre, viewer, site) as session:
             leaving.stay(session, viewer, site, centre.clock())
     except leaving.Deleting:
         raise HTTPException(409, "The farm is being deleted; there is no way back.") from None
@@ -122,7 +131,7 @@ def delete(site: str, given: DeleteIn, viewer: SignedIn, centre: CentreNow, proo
     proof.require()
     _confirmed(site, given.confirm)
     try:
-        with centre.registry.write() as session:
+        with writing(centre, viewer, site) as session:
             departure = leaving.begin_deleting(session, viewer, site, centre.clock(), given.archive_sha256).id
     except LookupError:
         raise HTTPException(409, "The farm is not leaving: POST /sites/{site}/leave comes first.") from None
