@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 from api.centre import PREFIX, Centre, CentreNow
 from api.problems import Answered, Refused, invalid, not_found, take_headers
 from api.sessions import SignedIn
+from api.sessions import writing as writing_session
 from collectors.registry import once
 from collectors.registry.viewer import Action, Person, may_see, require
 
@@ -56,7 +57,7 @@ class Writing:
             raise not_found()
         if site is not None and action is not None:
             require(self.viewer, site, action)
-        with self.centre.registry.write() as session:
+        with writing_session(self.centre, self.viewer, site) as session:
             if self.key_hash is not None:
                 self._claim(session, self.key_hash, site)
             self._session, self._is_kept = session, self.key_hash is None

@@ -9,15 +9,18 @@
   are in this moment; a program's is limited by its token. What is for people alone takes `Browser`.
 - A route that answers with a farm's data calls `Account.note` before it answers: for somebody from outside it looks
   at the rights again and writes the read down, in one transaction. So nothing begins to be answered once a
-  withdrawal is committed, and nothing is read that does not stand in the audit.
+  withdrawal is committed, and nothing is read that does not stand in the audit. Of the farm's own people it looks
+  whether they still are that.
+- A route that changes something does it in `writing` (or in `Once.write`), which looks again in the transaction.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from fastapi import Depends, HTTPException, Request, Response, Security
@@ -33,7 +36,7 @@ from collectors.registry import browsers, people, recovery, rights_version
 from collectors.registry import tokens as program_tokens
 from collectors.registry.attempts import FREE_FAILURES
 from collectors.registry.sight import Sight, sights_of
-from collectors.registry.viewer import Person, Service, belongs_to
+from collectors.registry.viewer import Entrance, Person, Service, belongs_to, has_lost
 from makiba.data_class import DataClass
 
 COOKIE: Final = "makiba_session"
@@ -220,7 +223,8 @@ def _at_a_browser(request: Request, response: Response, centre: Centre) -> Looki
     token = session_cookie(request, centre)
     now_ms = centre.clock()
     with centre.registry.read() as session:
-        signed = _browsers(centre, session, [digest(token)], now_ms).get(digest(token)) if token else None
+        version = rights_version.current(session)
+        signed = _browsers(centre, session, [digest(token)], version, now_ms).get(digest(token)) if token else None
     if signed is None:
         return None
     row, person = signed.session, signed.person
@@ -228,7 +232,7 @@ def _at_a_browser(request: Request, response: Response, centre: Centre) -> Looki
         with centre.registry.write() as session:
             people.touch(session, SERVICE, row.token_hash, now_ms, browsers.end_of(row, now_ms))
         _set_cookie(centre, response, token)
-    return Looking(person, row.token_hash)
+    return Looking(replace(person, entrance=Entrance(row.token_hash, version)), row.token_hash)
 
 
 def _program(centre: Centre, text: str) -> Looking | None:
@@ -236,13 +240,15 @@ def _program(centre: Centre, text: str) -> Looking | None:
     if token is None:
         return None
     with centre.registry.read() as session:
+        version = rights_version.current(session)
         signed = program_tokens.with_secret(session, SERVICE, token.id, token.secret_hash, now_ms)
     if signed is None:
         return None
     if now_ms - (signed.token.used_ms or 0) >= program_tokens.USED_EVERY_MS:
         with centre.registry.write() as session:
             program_tokens.touch(session, SERVICE, token.id, now_ms)
-    return Looking(signed.person, _PROGRAM + token.id)
+    key = _PROGRAM + token.id
+    return Looking(replace(signed.person, entrance=Entrance(key, version)), key)
 
 
 def signed_in(looking: LookingNow) -> Person:
@@ -277,6 +283,40 @@ def not_signed_in() -> HTTPException:
     return HTTPException(401, "Please sign in.", {"WWW-Authenticate": "Bearer"})
 
 
+# --------------------------------------------------------------------------------------------- once more, later
+
+
+def look_again(centre: Centre, session: Session, viewer: Person) -> Person:
+    """`viewer` as they are in `session`; 401 when their session or token ended since they came in."""
+    entrance = viewer.entrance
+    version = rights_version.current(session)
+    if entrance is None or entrance.version == version:  # nothing has changed for anybody
+        return viewer
+    key, now_ms = entrance.key, centre.clock()
+    found: people.SignedIn | program_tokens.SignedInProgram | None
+    if key.startswith(_PROGRAM):
+        token_id = key.removeprefix(_PROGRAM)
+        found = program_tokens.signed_in(session, SERVICE, [token_id], now_ms).get(token_id)
+    else:
+        found = _browsers(centre, session, [key], version, now_ms).get(key)
+    if found is None:
+        raise not_signed_in()
+    return found.person
+
+
+@contextmanager
+def writing(centre: Centre, viewer: Person, site: str | None = None) -> Iterator[Session]:
+    """A writing session for what `viewer` changes, on `site` where it is about one.
+
+    Who lost rights there while the request waited is told that there is nothing (404), and 401 who is signed out:
+    what was withdrawn is not used once more by a request that was under way.
+    """
+    with centre.registry.write() as session:
+        if has_lost(viewer, look_again(centre, session, viewer), site):
+            raise not_found()
+        yield session
+
+
 # ---------------------------------------------------------------------------------------------------- accounts
 
 
@@ -291,7 +331,7 @@ class Account:
     def note(self, site: str, classes: Iterable[DataClass], span_ms: tuple[int, int] | None = None) -> None:
         """Call it with the data in hand, before the answer: 404 when `viewer` may not see it (any more).
 
-        Nothing is written down of the farm's own people.
+        Nothing is written down of the farm's own people; their rights are looked at again too.
         """
         if self.note_many({site: classes}, span_ms):
             raise not_found()
@@ -300,14 +340,16 @@ class Account:
         self, wanted: Mapping[str, Iterable[DataClass]], span_ms: tuple[int, int] | None = None
     ) -> frozenset[str]:
         """`note` for an answer about many farms: those that have to be left out of it, in one commit for all."""
-        outside = {
-            site: told
-            for site, classes in wanted.items()
-            if (told := frozenset(classes)) and not belongs_to(self.viewer, site)
-        }
-        if not outside:
+        told = {site: kept for site, classes in wanted.items() if (kept := frozenset(classes))}
+        if not told:
             return frozenset()
-        return self.centre.reads.note(self.viewer, outside, self.what, self.centre.clock(), span_ms)
+        with self.centre.registry.read() as session:
+            now = look_again(self.centre, session, self.viewer)
+        own = {site for site in told if belongs_to(self.viewer, site)}
+        gone = frozenset(site for site in own if has_lost(self.viewer, now, site))
+        if outside := {site: classes for site, classes in told.items() if site not in own}:
+            gone |= self.centre.reads.note(self.viewer, outside, self.what, self.centre.clock(), span_ms)
+        return gone
 
 
 def account(request: Request, viewer: SignedIn, centre: CentreNow) -> Account:
@@ -350,10 +392,10 @@ def rights_of(centre: Centre, ears: Iterable[Ear]) -> tuple[int, Mapping[Ear, Ri
 
 
 def _browsers(
-    centre: Centre, session: Session, hashes: Collection[str], now_ms: int
+    centre: Centre, session: Session, hashes: Collection[str], version: int, now_ms: int
 ) -> Mapping[str, people.SignedIn]:
     def viewers(numbers: Collection[int]) -> Mapping[int, tuple[Person, int]]:
-        return centre.reads.remembered.of(session, SERVICE, numbers, rights_version.current(session), now_ms)
+        return centre.reads.remembered.of(session, SERVICE, numbers, version, now_ms)
 
     return people.signed_in(session, SERVICE, hashes, now_ms, viewers)
 

@@ -13,7 +13,7 @@ from api.centre import CentreNow
 from api.etags import Tagging
 from api.paging import Paging
 from api.problems import not_found
-from api.sessions import Accounting, SignedIn
+from api.sessions import Accounting, SignedIn, writing
 from api.shapes import AlertOut, AlertsOut, Names
 from collectors.registry import alerts, sites
 
@@ -64,7 +64,7 @@ def one(alert_id: AlertId, viewer: SignedIn, centre: CentreNow, account: Account
 @router.post("/alerts/{alert_id}/acknowledge")
 def acknowledge(alert_id: AlertId, viewer: SignedIn, centre: CentreNow) -> AlertOut:
     """'I take care of it.' The first who answers has it; answering again changes nothing."""
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         row = alert_book.acknowledge(session, viewer, alert_id, centre.clock())
         if row is None:
             raise not_found()

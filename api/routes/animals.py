@@ -17,7 +17,7 @@ from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
-from api.sessions import SERVICE, Accounting, SignedIn
+from api.sessions import SERVICE, Accounting, SignedIn, writing
 from api.shapes import Names
 from api.shapes.herd import (
     AnimalIn,
@@ -144,7 +144,7 @@ def change(
 ) -> AnimalOut:  # fmt: skip
     """Changes what is given of an animal, found by its id or by one of its three numbers."""
     must_see(viewer, site, "herd")
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = _found(session, viewer, site, animal, lock=True)
         require(viewer, site, "edit animals")
         tags.expect(row.version)
@@ -167,7 +167,7 @@ def change(
 def remove(site: str, animal: AnimalRef, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
     """Takes an animal out that was entered by mistake. 409 when events tell of it: enter a sale or a death then."""
     must_see(viewer, site, "herd")
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = _found(session, viewer, site, animal, lock=True)
         require(viewer, site, "edit animals")
         tags.expect(row.version)

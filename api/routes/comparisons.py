@@ -14,7 +14,7 @@ from api.centre import Centre, CentreNow
 from api.measures import BY_ID, MEASURES, Compared, Measure, Month, months
 from api.problems import not_found
 from api.routes.consents import require_insider
-from api.sessions import SERVICE, SignedIn
+from api.sessions import SERVICE, SignedIn, writing
 from api.shapes import Names
 from api.shapes.comparisons import ComparisonOut, MeasureOut, MeasuresOut, OwnValue, PartOut, PartsOut, Why
 from collectors.registry import comparisons, people
@@ -129,7 +129,7 @@ def join(site: str, data_class: ComparedName, viewer: SignedIn, centre: CentreNo
     """Lets a class of the farm's data into comparisons: into means of eight farms or more. Again: the same."""
     require_insider(viewer, site)
     compared = _compared(data_class)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         comparisons.join(session, viewer, site, compared, centre.clock())
 
 
@@ -138,7 +138,7 @@ def leave(site: str, data_class: ComparedName, viewer: SignedIn, centre: CentreN
     """Takes a class out of comparisons at once: it is in nothing that is published from now on. Again: the same."""
     require_insider(viewer, site)
     compared = _compared(data_class)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         comparisons.leave(session, viewer, site, compared, centre.clock())
 
 

@@ -13,7 +13,7 @@ from api.centre import CentreNow
 from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
-from api.sessions import SERVICE, SignedIn
+from api.sessions import SERVICE, SignedIn, writing
 from api.shapes import ClassName, ConsentIn, ConsentOut, ConsentsOut, Names
 from collectors.registry import consent, people
 from collectors.registry.schema import Consent
@@ -68,7 +68,7 @@ def one(site: str, consent_id: ConsentId, viewer: SignedIn, centre: CentreNow) -
 def withdraw(site: str, consent_id: ConsentId, viewer: SignedIn, centre: CentreNow) -> None:
     """Ends the consent at once, on open streams too. Again changes nothing."""
     require_insider(viewer, site)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         if consent.withdraw(session, viewer, site, consent_id, centre.clock()) is None:
             raise not_found()
 

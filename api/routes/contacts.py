@@ -13,7 +13,7 @@ from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
 from api.routes.consents import require_insider
-from api.sessions import SignedIn
+from api.sessions import SignedIn, writing
 from api.shapes import Names
 from api.shapes.farm import ContactIn, ContactOut, ContactsOut
 from collectors.registry import contacts
@@ -74,7 +74,7 @@ def change(
 ) -> ContactOut:  # fmt: skip
     """Makes the contact say what is given."""
     require_insider(viewer, site)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = contacts.get_contact(session, viewer, site, contact_id, to_change=True)
         if row is None:
             raise not_found()
@@ -91,7 +91,7 @@ def change(
 def remove(site: str, contact_id: ContactId, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
     """Takes the contact out, and their lines of the rota."""
     require_insider(viewer, site)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = contacts.get_contact(session, viewer, site, contact_id, to_change=True)
         if row is None:
             raise not_found()

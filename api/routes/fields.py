@@ -16,7 +16,7 @@ from api.paging import Paging
 from api.problems import invalid, not_found
 from api.routes.animals import must_see
 from api.routes.consents import names
-from api.sessions import Accounting, SignedIn
+from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Names
 from api.shapes.fields import (
     AreaOut,
@@ -116,7 +116,7 @@ def change(
 ) -> FieldOut:  # fmt: skip
     """Changes what is given of a field."""
     must_see(viewer, site, "field")
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = _found(session, viewer, site, field, lock=True)
         require(viewer, site, "edit fields")
         tags.expect(row.version)
@@ -129,7 +129,7 @@ def change(
 def remove(site: str, field: FieldRef, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
     """Takes a field out, with its crops. Places, sensors and what they measured stay."""
     must_see(viewer, site, "field")
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = _found(session, viewer, site, field, lock=True)
         require(viewer, site, "edit fields")
         tags.expect(row.version)
@@ -200,7 +200,7 @@ def change_season(
 ) -> SeasonOut:  # fmt: skip
     """Changes what is given of a crop."""
     must_see(viewer, site, "field")
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = _found_season(session, viewer, site, field, season, lock=True)
         require(viewer, site, "edit fields")
         tags.expect(row.version)
@@ -217,7 +217,7 @@ def remove_season(
 ) -> None:
     """Takes a crop out that was entered by mistake."""
     must_see(viewer, site, "field")
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = _found_season(session, viewer, site, field, season, lock=True)
         require(viewer, site, "edit fields")
         tags.expect(row.version)

@@ -13,7 +13,7 @@ from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
 from api.routes.animals import must_see
-from api.sessions import Accounting, SignedIn
+from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Names
 from api.shapes.herd import (
     GroupAnimalOut,
@@ -95,7 +95,7 @@ def change(
 ) -> GroupOut:  # fmt: skip
     """Changes what is given of a group."""
     must_see(viewer, site, "herd")
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = groups.get_group(session, viewer, site, group, lock=True)
         if row is None:
             raise not_found()
@@ -113,7 +113,7 @@ def change(
 def remove(site: str, group: GroupId, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
     """Takes a group out in which never an animal was; 409 otherwise."""
     must_see(viewer, site, "herd")
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = groups.get_group(session, viewer, site, group, lock=True)
         if row is None:
             raise not_found()

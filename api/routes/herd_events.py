@@ -14,7 +14,7 @@ from api.paging import Paging
 from api.problems import invalid, not_found
 from api.routes.animals import GroupQuery, must_see
 from api.routes.consents import names
-from api.sessions import Accounting, SignedIn
+from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Line, Names
 from api.shapes.herd import DeletedOut, EventBeforeOut, EventIn, EventOut, EventPut, EventRow, EventsOut
 from collectors.registry import animals, herd_events
@@ -103,7 +103,7 @@ def correct(
     """Makes the event say something else; what it said stays in its history. From outside, one's own only."""
     must_see(viewer, site, "herd")
     told = Told(given.at_ms, given.detail, given.note)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = herd_events.get_event(session, viewer, site, event, lock=True)
         if row is None:
             raise not_found()
@@ -124,7 +124,7 @@ def delete(
 ) -> None:  # fmt: skip
     """Makes the event count no more. It stays, with who deleted it and why. From outside, one's own only."""
     must_see(viewer, site, "herd")
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = herd_events.get_event(session, viewer, site, event, lock=True)
         if row is None:
             raise not_found()

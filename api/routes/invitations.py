@@ -110,7 +110,7 @@ def revoke(site: str, invitation_id: InvitationId, viewer: SignedIn, centre: Cen
     """The code holds no more. Again, or once it was accepted, changes nothing."""
     require_insider(viewer, site)
     require(viewer, site, "invite")
-    with centre.registry.write() as session:
+    with sessions.writing(centre, viewer, site) as session:
         if invitations.revoke(session, viewer, site, invitation_id, centre.clock()) is None:
             raise not_found()
 

@@ -16,7 +16,7 @@ from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
 from api.routes.technical import require_technical, require_technical_of_the_farm
-from api.sessions import Accounting, SignedIn
+from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Millis, Names
 from api.shapes.farm import MaintenanceIn, MaintenanceOut, MaintenancesOut, TargetOut
 from collectors.registry import maintenance, sites
@@ -99,7 +99,7 @@ def change(
 ) -> MaintenanceOut:  # fmt: skip
     """Makes the window say what is given."""
     require_technical_of_the_farm(viewer, site)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = maintenance.get_window(session, viewer, site, window_id, to_change=True)
         if row is None:
             raise not_found()
@@ -116,7 +116,7 @@ def change(
 def end(site: str, window_id: WindowId, viewer: SignedIn, centre: CentreNow) -> MaintenanceOut:
     """The work is done, earlier than planned. Again changes nothing."""
     require_technical_of_the_farm(viewer, site)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = maintenance.get_window(session, viewer, site, window_id, to_change=True)
         if row is None:
             raise not_found()
@@ -128,7 +128,7 @@ def end(site: str, window_id: WindowId, viewer: SignedIn, centre: CentreNow) -> 
 def remove(site: str, window_id: WindowId, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
     """Takes out a window that has not begun; 409 for one that has, which is ended instead."""
     require_technical_of_the_farm(viewer, site)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = maintenance.get_window(session, viewer, site, window_id, to_change=True)
         if row is None:
             raise not_found()

@@ -15,7 +15,7 @@ from api.links import link
 from api.paging import Paging
 from api.problems import not_found
 from api.routes.consents import names, require_insider
-from api.sessions import SERVICE, SignedIn, digest, new_code
+from api.sessions import SERVICE, SignedIn, digest, new_code, writing
 from api.shapes import Names
 from api.shapes.people import LinkOut, MemberOut, MembersOut, RoleIn
 from collectors.registry import members, people, recovery
@@ -66,7 +66,7 @@ def change(
     """
     require_insider(viewer, site)
     require(viewer, site, "grant roles")
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         member = _found(session, viewer, site, member_id, lock=True)
         tags.expect(member.version)
         if "owner" in (member.role, given.role):
@@ -89,7 +89,7 @@ def remove(site: str, member_id: MemberId, viewer: SignedIn, centre: CentreNow, 
     """
     if not may_see(viewer, site) or site not in viewer.roles:
         raise not_found()
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         person_id = viewer.id
         if people.public_id(session, SERVICE, viewer.id) != member_id:
             require_insider(viewer, site)
@@ -115,7 +115,7 @@ def let_in(site: str, member_id: MemberId, viewer: SignedIn, centre: CentreNow) 
     require_insider(viewer, site)
     require(viewer, site, "invite")
     code, now_ms = new_code(), centre.clock()
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         member = _found(session, viewer, site, member_id)
         try:
             made = recovery.answer_as_owner(

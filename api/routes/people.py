@@ -14,7 +14,7 @@ from api.links import link
 from api.once import Once
 from api.paging import Paging
 from api.problems import not_found
-from api.sessions import SERVICE, SignedIn, digest, new_code
+from api.sessions import SERVICE, SignedIn, digest, new_code, writing
 from api.shapes import Names
 from api.shapes.people import (
     AccountHolder,
@@ -116,7 +116,7 @@ def reset(person_id: PersonId, viewer: Admin, centre: CentreNow, proof: Proof) -
     """
     proof.require()
     code, now_ms = new_code(), centre.clock()
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         row = find_person(session, viewer, person_id)
         try:
             made = recovery.answer_as_admin(session, viewer, row, code_hash=digest(code), now_ms=now_ms)
@@ -133,7 +133,7 @@ def name_first_owner(person_id: PersonId, given: FarmIn, viewer: Admin, centre: 
     It needs a fresh proof of identity.
     """
     proof.require()
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         row = find_person(session, viewer, person_id)
         try:
             people.grant_role(session, viewer, row.id, given.site, "owner", centre.clock())
@@ -161,7 +161,7 @@ def list_steps(viewer: Admin, centre: CentreNow, page: Paging) -> StepsOut:
 
 
 def _set_disabled(person_id: str, viewer: Person, centre: CentreNow, disabled: bool) -> AccountHolder:
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         row = find_person(session, viewer, person_id)
         try:
             admin.set_disabled(session, viewer, row, disabled, centre.clock())

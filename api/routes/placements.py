@@ -17,7 +17,7 @@ from api.once import Once
 from api.paging import Paging
 from api.problems import Refused, invalid, not_found
 from api.routes.technical import require_technical, require_technical_of_the_farm
-from api.sessions import Accounting, SignedIn
+from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Millis, Names
 from api.shapes.placements import (
     PlaceChange,
@@ -89,7 +89,7 @@ def change_place(
 ) -> PlaceRowOut:  # fmt: skip
     """Another name, or another position among the places."""
     require_technical_of_the_farm(viewer, site)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = placements.get_place(session, viewer, site, place_id, to_change=True)
         if row is None:
             raise not_found()
@@ -103,7 +103,7 @@ def change_place(
 def remove_place(site: str, place_id: PlaceId, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
     """Takes out a place in which nothing stands; 409 while something does. What stood there stays true."""
     require_technical_of_the_farm(viewer, site)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = placements.get_place(session, viewer, site, place_id, to_change=True)
         if row is None:
             raise not_found()
@@ -174,7 +174,7 @@ def change(
     """Another name or role, taken away, or corrected: where and when it really stood."""
     require_technical_of_the_farm(viewer, site)
     now_ms = centre.clock()
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = placements.get_placement(session, viewer, site, placement_id, to_change=True)
         if row is None:
             raise not_found()
@@ -190,7 +190,7 @@ def change(
 def remove(site: str, placement_id: PlacementId, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
     """The placement was a mistake: the subject never stood there. For owner and family."""
     require_technical_of_the_farm(viewer, site)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = placements.get_placement(session, viewer, site, placement_id, to_change=True)
         if row is None:
             raise not_found()

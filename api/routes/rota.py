@@ -13,7 +13,7 @@ from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
 from api.routes.consents import names, require_insider
-from api.sessions import SignedIn
+from api.sessions import SignedIn, writing
 from api.shapes import Millis, Names
 from api.shapes.farm import (
     SHIFT_EXAMPLES,
@@ -135,7 +135,7 @@ def change(
 ) -> ShiftOut:  # fmt: skip
     """Makes the line say what is given; it may become one of another kind."""
     require_insider(viewer, site)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = rota.get_shift(session, viewer, site, shift_id, to_change=True)
         if row is None:
             raise not_found()
@@ -154,7 +154,7 @@ def change(
 def remove(site: str, shift_id: ShiftId, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
     """Takes the line out."""
     require_insider(viewer, site)
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = rota.get_shift(session, viewer, site, shift_id, to_change=True)
         if row is None:
             raise not_found()

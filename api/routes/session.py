@@ -131,10 +131,10 @@ def session(viewer: SignedIn, centre: CentreNow) -> SessionOut:
 
 
 @router.put("/session/language", status_code=204)
-def set_language(given: Language, viewer: SignedIn, centre: CentreNow) -> None:
+def set_language(given: Language, browser: Browser, centre: CentreNow) -> None:
     """The language in which the signed-in person reads."""
-    with centre.registry.write() as rows:
-        people.set_language(rows, viewer, viewer.id, given.language)
+    with sessions.writing(centre, browser.person) as rows:
+        people.set_language(rows, browser.person, browser.person.id, given.language)
 
 
 def _address(request: Request) -> str:

@@ -15,7 +15,7 @@ from api.password_rules import PasswordRefused, check_new_password
 from api.problems import FieldError, Refused, invalid, not_found
 from api.qr import qr_svg
 from api.routes.session import not_proved, signing_in_too_often
-from api.sessions import Browser, renew_session
+from api.sessions import Browser, renew_session, writing
 from api.shapes.sign_in import (
     CodeIn,
     CodesBegun,
@@ -66,7 +66,7 @@ def ways(browser: Browser, centre: CentreNow) -> WaysOut:
 def passkey_options(viewer: FreshOrFirst, response: Response, centre: CentreNow) -> PasskeyOptions:
     """What the browser needs to make a new passkey. It has five minutes, and one try."""
     here, challenge = party(centre), passkeys.new_challenge()
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         person = people.get_person(session, viewer, viewer.id)
         handle = sign_in.handle_of(session, viewer, passkeys.new_handle())
         known = sign_in.list_passkeys(session, viewer)
@@ -92,7 +92,7 @@ def add_passkey(
     made = passkeys.registered(here, asked.challenge, given.credential.model_dump())
     if made is None:
         raise invalid("credential", _REFUSED)
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         try:
             row = sign_in.add_passkey(
                 session, viewer, credential=made.credential, public_key=made.public_key, sign_count=made.sign_count,
@@ -125,7 +125,7 @@ def rename_passkey(
     passkey_id: PasskeyId, given: PasskeyName, browser: Browser, centre: CentreNow, tags: Changing, response: Response
 ) -> PasskeyOut:
     """Calls a passkey something else."""
-    with centre.registry.write() as session:
+    with writing(centre, browser.person) as session:
         row = sign_in.get_passkey(session, browser.person, passkey_id, lock=True)
         if row is None:
             raise not_found()
@@ -138,7 +138,7 @@ def rename_passkey(
 @router.delete("/passkeys/{passkey_id}", status_code=204)
 def remove_passkey(passkey_id: PasskeyId, viewer: Fresh, request: Request, centre: CentreNow, tags: Changing) -> None:
     """The passkey opens nothing any more. The last way in stays."""
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         row = sign_in.get_passkey(session, viewer, passkey_id, lock=True)
         if row is None:
             raise not_found()
@@ -176,7 +176,7 @@ def set_password(
             errors=[FieldError(where="password", why=error.why)],
         ) from None  # fmt: skip
     kept = centre.passwords.hash(given.password)
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         if not sign_in.change_password(session, viewer, kept, person.password_hash):
             raise HTTPException(409, "The password was changed in between; please look again.")
         browsers.end_other_sessions(session, viewer, browser.session_hash)
@@ -187,7 +187,7 @@ def set_password(
 @router.delete("/password", status_code=204)
 def remove_password(viewer: Fresh, request: Request, centre: CentreNow) -> None:
     """The person comes in by passkey alone; one-time codes go with the password. The last way in stays."""
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         person = sign_in.usable_person(session, viewer, viewer.id)
         if person is None or person.password_hash is None:
             raise not_found()
@@ -205,7 +205,7 @@ def remove_password(viewer: Fresh, request: Request, centre: CentreNow) -> None:
 def begin_codes(viewer: Fresh, centre: CentreNow) -> CodesBegun:
     """A new secret for an authenticator app. Codes are asked for once it is confirmed with one of them."""
     secret = one_time.new_secret()
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         person = sign_in.usable_person(session, viewer, viewer.id)
         if person is None or person.password_hash is None:
             raise HTTPException(409, "Codes follow a password, and there is none.")
@@ -223,7 +223,7 @@ def confirm_codes(given: CodeIn, viewer: Fresh, request: Request, centre: Centre
         made = confirm_with(centre, viewer, given.code)
     if made is None:
         raise not_proved()
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         _note(session, centre, viewer, "codes-on", request)
     return RecoveryCodes(recovery_codes=made)
 
@@ -231,7 +231,7 @@ def confirm_codes(given: CodeIn, viewer: Fresh, request: Request, centre: Centre
 @router.delete("/codes", status_code=204)
 def end_codes(viewer: Fresh, request: Request, centre: CentreNow) -> None:
     """No code follows the password any more; the recovery codes are void."""
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         if not codes.remove_totp(session, viewer, viewer.id):
             raise not_found()
         _note(session, centre, viewer, "codes-off", request)
@@ -241,7 +241,7 @@ def end_codes(viewer: Fresh, request: Request, centre: CentreNow) -> None:
 def renew_recovery_codes(viewer: Fresh, request: Request, centre: CentreNow) -> RecoveryCodes:
     """New recovery codes, told this once; those of before are void."""
     fresh = one_time.new_recovery_codes()
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         totp = codes.totp_of(session, viewer, viewer.id)
         if totp is None or totp.confirmed_ms is None:
             raise not_found()

@@ -25,7 +25,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, HTTPException, Query
 from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -168,7 +168,7 @@ class Accounts:
         try:
             if await run_in_threadpool(self._account.note_many, due):
                 return False
-        except RegistryError:
+        except (RegistryError, HTTPException):  # away, or signed out, which `rights_watch` tells the stream
             return False
         self._noted.update({(site, c): now_s for site, classes in due.items() for c in classes})
         oldest_s = min(

@@ -13,7 +13,7 @@ from api.fresh import Proof
 from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
-from api.sessions import Browser
+from api.sessions import Browser, writing
 from api.shapes import Names
 from api.shapes.tokens import NewToken, TokenIn, TokenOut, TokensOut
 from collectors.registry import tokens
@@ -72,7 +72,7 @@ def one(token_id: TokenId, browser: Browser, centre: CentreNow) -> TokenOut:
 @router.delete("/tokens/{token_id}", status_code=204)
 def revoke(token_id: TokenId, browser: Browser, centre: CentreNow) -> None:
     """Ends the token at once, on open streams too. Again changes nothing."""
-    with centre.registry.write() as session:
+    with writing(centre, browser.person) as session:
         if tokens.revoke(session, browser.person, browser.person.id, token_id, centre.clock()) is None:
             raise not_found()
 

@@ -106,11 +106,19 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Entrance:
+    """By which session or token somebody came in, and the number of the rights (`rights_version`) at that moment."""
+
+    key: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who signed in: `roles` maps each farm they have to do with to what they are there.
 
     `grants`: what farms show them by consent, as it was when this viewer was made. `limit`: of a program that acts
-    for them.
+    for them. `entrance`: by which they can be looked at again.
     """
 
     id: int
@@ -119,6 +127,7 @@ class Person:
     is_admin: bool = False
     grants: Mapping[str, frozenset[DataClass]] = field(default_factory=dict, hash=False)
     limit: Limit | None = None
+    entrance: Entrance | None = field(default=None, compare=False, repr=False)
 
 
 Viewer = Service | Person
@@ -196,6 +205,19 @@ def may_do(viewer: Viewer, site: str, action: Action) -> bool:
         return False
     needs = NEEDS.get(action)
     return viewer.roles.get(site) in MAY[action] and (needs is None or may_see(viewer, site, needs))
+
+
+def has_lost(before: Person, now: Person, site: str | None = None) -> bool:
+    """Whether somebody may not see or do `now` all that they could `before`; on `site` only, where given."""
+    if before is now:
+        return False
+    sites = {*before.roles, *before.grants} if site is None else {site}
+    return (before.is_admin and not now.is_admin) or any(
+        (is_insider(before, s) and not is_insider(now, s))
+        or not classes_on(before, s) <= classes_on(now, s)
+        or any(may_do(before, s, action) and not may_do(now, s, action) for action in MAY)
+        for s in sites
+    )
 
 
 class NotAllowed(PermissionError):

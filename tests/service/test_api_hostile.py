@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from api.sessions import COOKIE
+from collectors.registry import Registry, animals, consent, people, recovery, tokens
+from collectors.registry.schema import PersonRow, WebSession
+from collectors.registry.schema.access import ApiToken
+from collectors.registry.schema.herd import HerdEvent
+from collectors.registry.viewer import Service
 from makiba.reading import EARLIEST_MS, LATEST_MS, Reading, Series
-from tests.service.serving import SITE, WRITE, Centre
+from tests.service.serving import CONSOLE, SITE, WRITE, Centre
 
 MILK = Series(SITE, "tank-1", "milk_temperature")
 YEAR = 366 * 86_400_000
@@ -61,3 +71,106 @@ def test_made_up_credentials_are_no_way_round_the_count_of_an_address(
         found = [browser.post(f"/api/v1{path}", headers=WRITE | made_up, json={}).status_code for path in paths * 5]
     assert set(found[-4:]) == {429}
     assert found.count(429) >= 9
+
+
+# ------------------------------------------------------------------------------------------- what outlives its time
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, what: Callable[[], object]) -> None:
+    """Makes `what` happen once, as soon as `name` of `owner` is called: while the request is under way."""
+    plain, todo = getattr(owner, name), [what]
+
+    def called(self: Any, *args: Any, **more: Any) -> Any:
+        while todo:
+            todo.pop()()
+        return plain(self, *args, **more)
+
+    monkeypatch.setattr(owner, name, called)
+
+
+def change(centre: Centre, what: Callable[[Session], object]) -> Callable[[], None]:
+    def done() -> None:
+        with centre.registry.write() as session:
+            what(session)
+
+    return done
+
+
+def test_a_slow_answer_to_who_lost_their_role_or_session_meanwhile_is_not_given(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    centre.write(str(MILK), 4.0)
+    path, now = f"/api/v1/sites/{SITE}/latest", centre.clock()
+    endings: dict[str, tuple[int, Callable[[Session, int], object]]] = {
+        "no-role": (404, lambda s, who: people.revoke_role(s, CONSOLE, who, SITE, now)),
+        "a-guest": (404, lambda s, who: people.grant_role(s, CONSOLE, who, SITE, "coop", now)),
+        "disabled": (401, lambda s, who: people.set_disabled(s, CONSOLE, who, now)),
+        "signed-out": (401, lambda s, who: s.execute(delete(WebSession).where(WebSession.person_id == who))),
+        "promoted": (200, lambda s, who: people.grant_role(s, CONSOLE, who, SITE, "owner", now)),
+    }
+    centre.consent(SITE, "tank", role="coop")
+    with centre.serving() as browser:
+        for login, (status, ending) in endings.items():
+            who = centre.person(login, shikaoi_001="worker")
+            headers = by(centre, who)
+            with monkeypatch.context() as patch:
+                meanwhile(patch, type(centre.store), "latest", change(centre, partial(_swap(ending), who)))
+                assert browser.get(path, headers=headers).status_code == status, login
+
+
+def _swap(ending: Callable[[Session, int], object]) -> Callable[[int, Session], object]:
+    return lambda who, session: ending(session, who)
+
+
+def test_a_write_that_waited_is_not_done_by_who_lost_the_right_to_it(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = centre.clock()
+    with centre.registry.write() as session:
+        animals.add(session, CONSOLE, SITE, {"number": "7"}, now)
+    vet, given = centre.person("vet", shikaoi_001="vet"), centre.consent(SITE, "herd", role="vet")
+    one, two = (centre.person(login, shikaoi_001="owner") for login in ("one", "two"))
+    event = {"animal": "number:7", "at_ms": now, "detail": {"kind": "heat"}}
+    wish = {"name": "p", "expires_ms": now + 86_400_000}
+    role = {"role": "family"}
+    cases: list[tuple[int, int, Callable[[Session], object], str, str, dict[str, Any]]] = [
+        (404, vet, lambda s: consent.withdraw(s, CONSOLE, SITE, given, now), "POST", f"/sites/{SITE}/events", event),
+        (401, one, lambda s: recovery_of(s, one), "POST", "/tokens", wish),
+        (404, two, lambda s: people.grant_role(s, CONSOLE, two, SITE, "family", now), "PUT",
+         f"/sites/{SITE}/members/{centre.public(one)}", role),
+    ]  # fmt: skip
+    with centre.serving() as browser:
+        for status, who, ending, method, path, body in cases:
+            headers = by(centre, who) | {"If-Match": "*"}
+            with monkeypatch.context() as patch:
+                meanwhile(patch, Registry, "write", change(centre, ending))
+                answer = browser.request(method, f"/api/v1{path}", headers=headers, json=body)
+            assert answer.status_code == status, (path, answer.text)
+    with centre.registry.read() as session:
+        assert session.scalars(select(HerdEvent)).all() == []
+        assert session.scalars(select(ApiToken)).all() == []
+        assert people.roles_of(session, Service("api"), [one])[one] == {SITE: "owner"}
+
+
+def recovery_of(session: Session, who: int) -> None:
+    """An administrator resets the ways in of `who`."""
+    person = session.get(PersonRow, who)
+    assert person
+    recovery.answer_as_admin(session, CONSOLE, person, code_hash=f"{who}", now_ms=0)
+
+
+def test_a_token_that_is_revoked_meanwhile_reads_nothing(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    centre.write(str(MILK), 4.0)
+    owner, vet = centre.person(shikaoi_001="owner"), centre.person("vet", shikaoi_001="vet")
+    centre.consent(SITE, "tank", role="vet")
+    with centre.serving() as browser:
+        for who in (owner, vet):
+            wish = {"name": "p", "expires_ms": centre.clock() + 86_400_000}
+            made = browser.post("/api/v1/tokens", headers=by(centre, who), json=wish).json()
+            bearer = {"Authorization": f"Bearer {made['token']}"}
+            path = f"/api/v1/sites/{SITE}/latest"
+            assert browser.get(path, headers=bearer).status_code == 200
+            with monkeypatch.context() as patch:
+                end = change(centre, lambda s, who=who: tokens.revoke_all(s, CONSOLE, who, centre.clock()))
+                meanwhile(patch, type(centre.store), "latest", end)
+                assert browser.get(path, headers=bearer).status_code == 401

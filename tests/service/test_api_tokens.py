@@ -174,7 +174,8 @@ def test_a_program_needs_no_header_of_pages_and_a_cookie_does(browser: httpx.Cli
     token = make(browser, centre)["token"]
     put = {"language": "en"}
     with program(browser, token) as client:
-        assert client.put("/api/v1/session/language", json=put).status_code != 403
+        refused = client.put("/api/v1/session/language", json=put)  # past the header, and then not a program's
+        assert (refused.status_code, refused.json()["type"]) == (403, "/problems/not-for-programs")
     with httpx.Client(base_url=browser.base_url, cookies={COOKIE: browser.cookies[COOKIE]}) as client:
         refused = client.put("/api/v1/session/language", json=put)
         assert (refused.status_code, refused.json()["type"]) == (403, "/problems/no-write-header")
