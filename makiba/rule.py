@@ -54,7 +54,7 @@ class Signal(_Model):
     """
 
     quantity: str | None = None
-    derived: Literal["thi"] | None = None
+    derived: Literal["thi", "dew_point", "wet_bulb", "felt_temperature", "wind_chill"] | None = None
     from_: dict[str, str] = Field(default={}, alias="from")
     of: Literal["subject", "place"] = "subject"
     optional: bool = False
@@ -70,7 +70,13 @@ class Signal(_Model):
         return (self.quantity,) if self.quantity else tuple(self.from_[a] for a in DERIVATIONS[self.derived or ""])
 
 
-DERIVATIONS: Final[Mapping[str, tuple[str, ...]]] = {"thi": ("air", "rh")}
+DERIVATIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "thi": ("air", "rh"),
+    "dew_point": ("air", "rh"),
+    "wet_bulb": ("air", "rh"),
+    "felt_temperature": ("air", "rh"),
+    "wind_chill": ("air", "wind"),
+}
 """Derived quantities and the names of their arguments."""
 
 

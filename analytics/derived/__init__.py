@@ -14,12 +14,19 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from analytics.derived.heat import thi, thi_nrc
+from analytics.derived.air import dew_point, wet_bulb
+from analytics.derived.heat import felt_temperature, thi, thi_nrc, wind_chill
 from analytics.derived.numbers import Covered, Estimate, FloatArray
 
 __all__ = ["FORMULAS", "Covered", "Estimate", "FloatArray", "derive", "thi", "thi_nrc"]
 
-FORMULAS: Final[Mapping[str, Callable[..., npt.NDArray[Any]]]] = {"thi": thi}
+FORMULAS: Final[Mapping[str, Callable[..., npt.NDArray[Any]]]] = {
+    "thi": thi,
+    "dew_point": dew_point,
+    "wet_bulb": wet_bulb,
+    "felt_temperature": felt_temperature,
+    "wind_chill": wind_chill,
+}
 """By the word in a rule's `derived`; arguments in the order of `makiba.rule.DERIVATIONS`."""
 
 

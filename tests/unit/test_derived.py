@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analytics.derived import derive, thi
+from analytics.derived import FORMULAS, derive, thi
+from makiba.quantities import catalogue
+from makiba.rule import DERIVATIONS
 
 
 def test_thi_is_the_published_value() -> None:
@@ -26,3 +28,13 @@ def test_nan_stays_nan_and_only_there() -> None:
 
 def test_humidity_beyond_100_counts_as_100() -> None:
     assert derive("thi", (25.0, 104.0)) == derive("thi", (25.0, 100.0))
+
+
+def test_each_word_that_a_rule_may_derive_has_a_formula_and_a_quantity() -> None:
+    assert set(FORMULAS) == set(DERIVATIONS)
+    for word, arguments in DERIVATIONS.items():
+        assert catalogue()[word].unit in ("Cel", None)
+        assert np.isfinite(derive(word, (5.0,) * len(arguments)))
+        for place in range(len(arguments)):
+            holed = tuple(float("nan") if i == place else 5.0 for i in range(len(arguments)))
+            assert np.isnan(derive(word, holed)), (word, arguments[place])
