@@ -50,6 +50,11 @@ class Writing:
     _session: Session | None = field(default=None, init=False)
     _is_kept: bool = field(default=False, init=False)
 
+    def came(self, body: bytes) -> None:
+        """What the request asks for. Of a long body, which is never in memory whole, its route tells a hash."""
+        asked = (self.request.url.path.encode(), self.request.url.query.encode(), body)
+        self.request_hash = self.centre.key.sign("once request", *asked).hex()
+
     @contextmanager
     def write(self, site: str | None = None, action: Action | None = None) -> Iterator[Session]:
         """A writing session of the registry; what it does is done once per key. 404 and 403 before anything else."""
@@ -82,6 +87,8 @@ class Writing:
         return cast("Told", _answer(status, headers, body, self.response))
 
     def _claim(self, session: Session, key_hash: str, site: str | None) -> None:
+        if not self.request_hash:
+            raise RuntimeError("the route of a long body says with came() what came")
         now_ms = self.centre.clock()
         try:
             before = once.claim(session, self.viewer, key_hash, self.request_hash, site, now_ms)
@@ -110,7 +117,7 @@ async def writing(
         ),
     ] = None,
 ) -> Writing:
-    """The write of this request. `async`: the body is read here, as it came."""
+    """The write of this request. `async`: a short body is read here, as it came."""
     if idempotency_key is None:
         return Writing(centre, viewer, request, response, None, "")
     if not _KEY.fullmatch(idempotency_key):
@@ -118,8 +125,10 @@ async def writing(
     who = f"{viewer.id}/{viewer.limit.token if viewer.limit else ''}".encode()
     template = f"{request.method} {request.scope['route'].path}".encode()
     key_hash = centre.key.sign("once key", who, template, idempotency_key.encode()).hex()
-    asked = (request.url.path.encode(), request.url.query.encode(), await request.body())
-    return Writing(centre, viewer, request, response, key_hash, centre.key.sign("once request", *asked).hex())
+    write = Writing(centre, viewer, request, response, key_hash, "")
+    if not hasattr(request.scope["route"].endpoint, "max_body_bytes"):
+        write.came(await request.body())
+    return write
 
 
 Once = Annotated[Writing, Depends(writing)]

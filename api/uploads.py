@@ -8,12 +8,13 @@ is deleted by `watch` a day later.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -33,10 +34,11 @@ LEFT_ALONE_S: Final = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that came; `name` is what its sender calls it."""
+    """A file that came; `name` is what its sender calls it, `digest` the SHA-256 of its bytes."""
 
     path: Path
     name: str
+    digest: bytes = b""
 
     def forget(self) -> None:
         """Deletes it."""
@@ -53,15 +55,16 @@ async def receive(centre: Centre, request: Request, name: str) -> Upload:
     """The body of `request` as a file, written as it comes. Whatever goes wrong, nothing of it is left."""
     folder = centre.settings.home / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    upload = Upload(folder / secrets.token_hex(16), name)
+    upload, digest = Upload(folder / secrets.token_hex(16), name), hashlib.sha256()
     try:
         with os.fdopen(os.open(upload.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             async for piece in request.stream():
                 out.write(piece)
+                digest.update(piece)
     except BaseException:
         upload.forget()
         raise
-    return upload
+    return replace(upload, digest=digest.digest())
 
 
 def sweep(centre: Centre) -> None:

@@ -42,9 +42,9 @@ from api.uploads import Upload
 from collectors.imports import readings, work
 from collectors.imports.mapping import no_mapping, parse_table_mapping
 from collectors.imports.said import is_refusal, words_of
-from collectors.registry import RegistryError, imports, people
+from collectors.registry import RegistryError, imports, people, tokens
 from collectors.registry.schema.imports import ImportFile, ImportRow
-from collectors.registry.viewer import NotAllowed, Person, Viewer, limited, require
+from collectors.registry.viewer import NotAllowed, Person, Viewer, require
 from collectors.store import StoreError
 from makiba.located_yaml import ConfigErrors
 
@@ -139,7 +139,7 @@ def rows_of(
 
 
 async def uploaded(
-    request: Request, site: str, kind: KindQuery, name: NameQuery, viewer: SignedIn, centre: CentreNow, _: Once
+    request: Request, site: str, kind: KindQuery, name: NameQuery, viewer: SignedIn, centre: CentreNow, once: Once
 ) -> AsyncIterator[Upload]:
     """The body, written to disk as it comes. Rights come first; it is deleted afterwards unless it was kept."""
     require_insider(viewer, site)
@@ -148,6 +148,7 @@ async def uploaded(
     if int(request.headers.get("content-length", "0")) > most:
         raise Refused(413, f"At most {most} bytes.", slug="too-large")
     upload = await uploads.receive(centre, request, name)
+    once.came(upload.digest)
     keep = False
     try:
         if not upload.path.stat().st_size:
@@ -266,12 +267,15 @@ def _step_of(centre: Centre, viewer: Person, row: ImportFile) -> Callable[[], ob
     def look_again(session: Session, known: Viewer) -> Viewer:
         """Who may not do it any more stops here, in the middle of it."""
         assert isinstance(known, Person)
-        now = people.viewer_of(session, SERVICE, known.id, centre.clock())
+        if known.limit is None:  # who signed out since wants it all the same
+            now = people.viewer_of(session, SERVICE, known.id, centre.clock())
+        else:
+            program = tokens.signed_in(session, SERVICE, [known.limit.token], centre.clock()).get(known.limit.token)
+            now = program.person if program else None
         if now is None:
-            raise NotAllowed("its person is gone")
-        person = limited(now, known.limit)
-        require(person, row.site_id, action)
-        return person
+            raise NotAllowed("its person or its token is gone")
+        require(now, row.site_id, action)
+        return now
 
     if row.kind != "readings":
         return lambda: work.go_on(

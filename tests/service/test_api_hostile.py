@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -14,10 +16,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from api.sessions import COOKIE
+from collectors.imports import work
 from collectors.registry import Registry, animals, consent, people, recovery, tokens
 from collectors.registry.schema import PersonRow, WebSession
 from collectors.registry.schema.access import ApiToken
-from collectors.registry.schema.herd import HerdEvent
+from collectors.registry.schema.herd import Animal, HerdEvent
 from collectors.registry.viewer import Service
 from makiba.reading import EARLIEST_MS, LATEST_MS, Reading, Series
 from tests.service.serving import CONSOLE, SITE, WRITE, Centre
@@ -174,3 +177,41 @@ def test_a_token_that_is_revoked_meanwhile_reads_nothing(centre: Centre, monkeyp
                 end = change(centre, lambda s, who=who: tokens.revoke_all(s, CONSOLE, who, centre.clock()))
                 meanwhile(patch, type(centre.store), "latest", end)
                 assert browser.get(path, headers=bearer).status_code == 401
+
+
+def test_an_import_stops_when_its_programs_token_is_revoked(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, path = centre.person(shikaoi_001="owner"), f"/api/v1/sites/{SITE}/imports"
+    wish = {"name": "p", "expires_ms": centre.clock() + 86_400_000}
+    table = "牛番号,名号\n12,はな\n"
+    with centre.serving() as browser:
+        made = browser.post("/api/v1/tokens", headers=by(centre, owner), json=wish).json()
+        bearer = {"Authorization": f"Bearer {made['token']}"}
+        asked = {"kind": "animals", "name": "a.csv"}
+        plan = browser.post(path, params=asked, headers=bearer, content=table.encode()).json()
+        plain = work.go_on
+
+        def revoked_before(*args: Any, **more: Any) -> Any:
+            change(centre, lambda s: tokens.revoke_all(s, CONSOLE, owner, centre.clock()))()
+            try:
+                return plain(*args, **more)
+            finally:
+                done.set()
+
+        done = threading.Event()
+        monkeypatch.setattr(work, "go_on", revoked_before)
+        assert browser.post(f"{path}/{plan['id']}/apply", headers=bearer).status_code == 202
+        assert done.wait(10)
+    with centre.registry.read() as session:
+        assert session.scalars(select(Animal)).all() == []
+
+
+def test_a_long_body_is_not_waited_for_from_who_may_not_send_one(centre: Centre) -> None:
+    guest = centre.person("coop", shikaoi_001="coop")
+    centre.consent(SITE, "herd", role="coop")
+    heads = by(centre, guest) | {"Host": "x", "Content-Length": "60000000", "Idempotency-Key": "k"}
+    asked = f"POST /api/v1/sites/{SITE}/imports?kind=animals&name=a.csv HTTP/1.1\r\n"
+    asked += "".join(f"{name}: {value}\r\n" for name, value in heads.items()) + "\r\n"
+    with centre.serving() as browser:
+        with socket.create_connection((browser.base_url.host, browser.base_url.port or 0), 10) as raw:
+            raw.sendall(asked.encode())
+            assert raw.recv(100).startswith(b"HTTP/1.1 404 ")
