@@ -268,6 +268,12 @@ def browser_of(looking: Looking) -> SignedInBrowser:
     return SignedInBrowser(looking.person, looking.key)
 
 
+def browsers_only(request: Request) -> None:
+    """For what signs a browser in or begins to: 400 when a token comes along, since a program gets no cookie."""
+    if tokens.bearer(request) is not None:
+        raise Refused(400, "A browser signs in here; send no token with it.", slug="two-credentials")
+
+
 def person_at_browser(request: Request, response: Response, centre: Centre) -> Person:
     """Who is looking at a browser, for a route that asks for it only sometimes; 401 when nobody is."""
     return browser_of(looking(request, response, centre, None, None)).person
@@ -276,6 +282,7 @@ def person_at_browser(request: Request, response: Response, centre: Centre) -> P
 LookingNow = Annotated[Looking, Depends(looking)]
 SignedIn = Annotated[Person, Depends(signed_in)]
 Browser = Annotated[SignedInBrowser, Depends(signed_in_browser)]
+NoProgram: Final = Depends(browsers_only)
 
 
 def not_signed_in() -> HTTPException:

@@ -17,7 +17,7 @@ from api.outbox import recovery_was_asked
 from api.paging import Paging
 from api.problems import invalid, not_found
 from api.routes.consents import names, require_insider
-from api.sessions import SERVICE, SignedIn, digest, new_code
+from api.sessions import SERVICE, NoProgram, SignedIn, digest, new_code
 from api.shapes import Names
 from api.shapes.people import (
     AcceptedOut,
@@ -133,7 +133,7 @@ def look(given: LinkCode, request: Request, centre: CentreNow) -> InvitedOut:
     )  # fmt: skip
 
 
-@router.post("/invitations/accept")
+@router.post("/invitations/accept", dependencies=[NoProgram])
 def accept(given: AcceptIn, request: Request, response: Response, centre: CentreNow) -> AcceptedOut:
     """Uses a code up: a new person is made and signed in, or the signed-in one gets the role.
 
@@ -155,7 +155,7 @@ def accept(given: AcceptIn, request: Request, response: Response, centre: Centre
     return _told(invited)
 
 
-@router.post("/first-administrator", status_code=204)
+@router.post("/first-administrator", status_code=204, dependencies=[NoProgram])
 def first(given: FirstIn, request: Request, response: Response, centre: CentreNow) -> None:
     """Makes the first administrator with the code that the console shows at the first start, and signs them in."""
     with attempt(centre, request, "first"):

@@ -22,7 +22,7 @@ from api.fresh import Fresh, Proof
 from api.oidc import Identity, Oidc, OidcError, OidcRefused, open_oidc
 from api.problems import RETRY_AFTER_S, not_found
 from api.routes.people import Admin, PersonId, find_person
-from api.sessions import SERVICE, Browser, digest
+from api.sessions import SERVICE, Browser, NoProgram, digest
 from api.shapes import Names
 from api.shapes.oidc import AccountIn, AccountOut, CameBackIn, GoOut, ProviderOut, SignedOutOut
 from collectors.registry import admin, browsers, identity, people, sign_in
@@ -60,7 +60,7 @@ def provider(centre: CentreNow) -> ProviderOut:
     return ProviderOut(label=Names(ja=found.label_ja, en=found.label_en) if found else None)
 
 
-@router.post("/oidc/start")
+@router.post("/oidc/start", dependencies=[NoProgram])
 def start(oidc: Provider, response: Response, centre: CentreNow) -> GoOut:
     """Begins a sign-in; the browser goes to the address, and comes back within ten minutes. 503: no answer there."""
     return _begin(centre, oidc, response, None)
@@ -88,7 +88,7 @@ def landing_script() -> Response:
     return Response((LANDING / "oidc.js").read_text(encoding="utf-8"), media_type="text/javascript")
 
 
-@router.post("/oidc/finish", status_code=204)
+@router.post("/oidc/finish", status_code=204, dependencies=[NoProgram])
 def finish(given: CameBackIn, oidc: Provider, request: Request, response: Response, centre: CentreNow) -> None:
     """Ends the sign-in: the person is signed in, or the account is linked to them.
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from api import sessions, signing_in
 from api.centre import CentreNow
 from api.problems import Refused, invalid
-from api.sessions import Browser, SignedIn
+from api.sessions import Browser, NoProgram, SignedIn
 from api.shapes import Health, Join, Language, Names, PersonOut, SessionOut, SignIn, SiteRole
 from api.shapes.sign_in import Assertion, CodeIn, PasskeyOptions, ProofIn
 from collectors.registry import people, sites
@@ -25,7 +25,7 @@ def health(centre: CentreNow) -> Health:
     return Health(ok=True, time_ms=centre.clock())
 
 
-@router.post("/session", status_code=204)
+@router.post("/session", status_code=204, dependencies=[NoProgram])
 def sign_in(given: SignIn, request: Request, response: Response, centre: CentreNow) -> None:
     """Signs in with login and password. Whatever is wrong, the answer is the same.
 
@@ -45,7 +45,7 @@ def sign_in(given: SignIn, request: Request, response: Response, centre: CentreN
     sessions.begin_session(centre, request, response, person_id)
 
 
-@router.post("/session/code", status_code=204)
+@router.post("/session/code", status_code=204, dependencies=[NoProgram])
 def sign_in_with_code(given: CodeIn, request: Request, response: Response, centre: CentreNow) -> None:
     """Signs in with the code that follows the password: of the authenticator app, or a recovery code."""
     with signing_in_too_often():
@@ -55,13 +55,13 @@ def sign_in_with_code(given: CodeIn, request: Request, response: Response, centr
     sessions.begin_session(centre, request, response, person_id)
 
 
-@router.post("/session/passkey/options")
+@router.post("/session/passkey/options", dependencies=[NoProgram])
 def passkey_options(response: Response, centre: CentreNow) -> PasskeyOptions:
     """What the browser asks for a passkey: to sign in, or to prove again who somebody is. It holds five minutes."""
     return PasskeyOptions(publicKey=signing_in.ask_passkey(centre, response))
 
 
-@router.post("/session/passkey", status_code=204)
+@router.post("/session/passkey", status_code=204, dependencies=[NoProgram])
 def sign_in_with_passkey(given: Assertion, request: Request, response: Response, centre: CentreNow) -> None:
     """Signs in with what a passkey answered; no login is needed."""
     person_id = signing_in.with_passkey(centre, request, given.model_dump())
@@ -88,7 +88,7 @@ def prove(given: ProofIn, browser: Browser, request: Request, response: Response
     sessions.renew_session(centre, response, browser, proved=True)
 
 
-@router.post("/session/join", status_code=204)
+@router.post("/session/join", status_code=204, dependencies=[NoProgram])
 def join(given: Join, request: Request, response: Response, centre: CentreNow) -> None:
     """Signs in with the code of an invitation."""
     with signing_in_too_often():

@@ -13,7 +13,7 @@ import pytest
 from api import tokens as written
 from api.sessions import COOKIE
 from collectors.registry.tokens import LONGEST_MS, MOST_PER_PERSON
-from tests.service.serving import OTHER, SITE, WRITE, Centre, Listener, sign_in
+from tests.service.serving import OTHER, PASSWORD, SITE, WRITE, Centre, Listener, client, sign_in
 
 TOKENS = "/api/v1/tokens"
 DAY_MS = 86_400_000
@@ -46,7 +46,7 @@ def make(browser: httpx.Client, centre: Centre, **wish: Any) -> dict[str, Any]:
 
 def program(browser: httpx.Client, token: str) -> httpx.Client:
     """A program of its own, with no cookie."""
-    return httpx.Client(base_url=browser.base_url, headers={"Authorization": f"Bearer {token}"})
+    return client(browser.base_url, headers={"Authorization": f"Bearer {token}"})
 
 
 def test_a_program_sees_what_its_person_sees_and_gets_no_cookie(browser: httpx.Client, centre: Centre) -> None:
@@ -55,6 +55,26 @@ def test_a_program_sees_what_its_person_sees_and_gets_no_cookie(browser: httpx.C
         assert theirs.json()["sites"] == browser.get("/api/v1/session").json()["sites"]
         assert "set-cookie" not in theirs.headers
         assert client.get(f"/api/v1/sites/{SITE}/places").json()["places"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("session", {"login": "hanako", "password": PASSWORD}),
+        ("session/code", {"code": "123456"}),
+        ("session/passkey/options", None),
+        ("session/join", {"code": "x" * 27}),
+        ("invitations/accept", {"code": "x" * 27, "new": {"name": "x"}}),
+        ("first-administrator", {"code": "x" * 27, "login": "x", "name": "x"}),
+    ],
+)
+def test_nothing_that_signs_a_browser_in_is_for_a_request_with_a_token(
+    browser: httpx.Client, centre: Centre, path: str, body: Any
+) -> None:
+    with program(browser, make(browser, centre)["token"]) as client:
+        answer = client.post(f"/api/v1/{path}", json=body)
+        assert (answer.status_code, answer.json()["type"]) == (400, "/problems/two-credentials")
+        assert "set-cookie" not in answer.headers
 
 
 def test_its_secret_is_told_once_and_kept_nowhere(browser: httpx.Client, centre: Centre) -> None:
