@@ -12,19 +12,20 @@ the session of the caller, who commits.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
-from analytics.book_states import Acknowledge, AlertState, Assign, Event, Refused, Snooze, Step, Wake, step
+from analytics.book_states import Acknowledge, AlertState, Assign, Event, Label, Refused, Snooze, Step, Wake, step
 from analytics.decision import Decision
 from collectors.registry.schema import Alert, AlertEvent
 from collectors.registry.schema.book import AlertAssignee
 from collectors.registry.viewer import Action, Person, Service, Viewer, may_do, require, spell, visible_sites
 
+NOBODY: Final = "nobody of this farm"
 _BOOK: Final = 0x616C65727473  # 'alerts': the key of PostgreSQL's advisory lock
 
 
@@ -99,9 +100,9 @@ def assign(session: Session, viewer: Person, alert_id: str, assignee: Person | N
     if row is None:
         return None
     if assignee is not None and not may_do(assignee, row.site_id, "acknowledge"):
-        raise Refused("person: nobody of this farm")
+        raise Refused(NOBODY, "person")
     kept = session.get(AlertAssignee, row.id)
-    before = _state(row, kept.person_id if kept else None)
+    before = state_of(row, kept.person_id if kept else None)
     alert, steps = step(before, Assign(assignee.id if assignee else None), now_ms)
     if not steps:
         return row
@@ -156,7 +157,7 @@ def found(session: Session, viewer: Viewer, alert_id: str, action: Action) -> Al
 
 def take(session: Session, viewer: Viewer, row: Alert, event: Event, now_ms: int) -> tuple[Step, ...]:
     """Makes of `row` what `event` makes of it, and writes its steps down."""
-    alert, steps = step(_state(row), event, now_ms)
+    alert, steps = step(state_of(row), event, now_ms)
     assert alert is not None
     _put(row, alert)
     note(session, viewer, row, steps, now_ms)
@@ -211,7 +212,7 @@ def _id(decision: Decision) -> str:
     return alert_id(decision.rule, decision.site, decision.subject, decision.onset_ms)
 
 
-def _state(row: Alert, assigned_to: int | None = None) -> AlertState:
+def state_of(row: Alert, assigned_to: int | None = None, labels: Mapping[int, Label] | None = None) -> AlertState:
     """The row as the states know it; what stands in other tables is given where an event is about it."""
     return AlertState(
         severity=row.severity,
@@ -227,6 +228,7 @@ def _state(row: Alert, assigned_to: int | None = None) -> AlertState:
         acknowledged_by=row.acknowledged_by,
         snoozed_until_ms=row.snoozed_until_ms,
         assigned_to=assigned_to,
+        labels=labels or {},
     )
 
 

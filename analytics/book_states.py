@@ -28,7 +28,11 @@ LONGEST_SNOOZE_OTHERWISE_MS: Final = 7 * 86_400_000
 
 
 class Refused(ValueError):
-    """An event that this alert cannot take now; the message says why."""
+    """An event that this alert cannot take now; the message says why. `field`: what of the event is not possible."""
+
+    def __init__(self, why: str, field: str = "") -> None:
+        super().__init__(why)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +240,7 @@ def _snooze(alert: AlertState, event: Snooze, now_ms: int) -> Outcome:
         raise Refused("what is about life cannot be put off")
     longest_ms = LONGEST_SNOOZE_MS.get(alert.severity, LONGEST_SNOOZE_OTHERWISE_MS)
     if not now_ms < event.until_ms <= now_ms + longest_ms:
-        raise Refused(f"until_ms: later than now, and at most {longest_ms // 3_600_000} h ahead")
+        raise Refused(f"later than now, and at most {longest_ms // 3_600_000} h ahead", "until_ms")
     if alert.state == "snoozed" and alert.snoozed_until_ms == event.until_ms:
         return alert, ()
     alert = replace(_nobodys(alert), snoozed_until_ms=event.until_ms)

@@ -5,15 +5,18 @@ The same for everybody who may see the alert: also who answered it, so that a fa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
+from analytics.precision import wakes
 from analytics.texts import Described, FarmNames, ShownSignal, describe, farm_names
-from api.shapes import AlertEventOut, AlertOut, Child, NamedPlace, Names, Signal
-from collectors.registry import alerts, people
-from collectors.registry.schema import Alert
+from api.shapes import AlertEventOut, AlertOut, Child, FeedbackOut, NamedPlace, Names, Signal
+from collectors.registry import alerts, book, people
+from collectors.registry.schema import Alert, AlertEvent
+from collectors.registry.schema.book import RuleStanding
 from collectors.registry.viewer import Service
 from makiba.rule import Rule
 
@@ -24,12 +27,14 @@ _PERSON: Final = "person:"
 
 def views(session: Session, rules: Mapping[str, Rule], rows: Iterable[Alert]) -> list[AlertOut]:
     """`rows`, found for a viewer who may see them, in the same order."""
+    rows = list(rows)
+    said = _said(session, rows)
     names: dict[str, FarmNames] = {}
     told = []
     for row in rows:
         if row.site_id not in names:
             names[row.site_id] = farm_names(session, _SERVICE, row.site_id)
-        told.append(_view(session, row, describe(row, rules.get(row.rule), names[row.site_id])))
+        told.append(_view(session, row, describe(row, rules.get(row.rule), names[row.site_id]), said))
     return told
 
 
@@ -38,7 +43,30 @@ def view(session: Session, rules: Mapping[str, Rule], row: Alert) -> AlertOut:
     return views(session, rules, [row])[0]
 
 
-def _view(session: Session, row: Alert, words: Described) -> AlertOut:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What people did with some alerts, by id; where their rules stand, by farm and rule."""
+
+    assignees: Mapping[str, int]
+    labels: Mapping[str, Mapping[str, int]]
+    comments: Mapping[str, int]
+    standings: Mapping[tuple[str, str], RuleStanding]
+
+
+def _said(session: Session, rows: Collection[Alert]) -> _Said:
+    ids = {row.id for row in rows}
+    return _Said(
+        book.assignees(session, _SERVICE, ids),
+        book.label_counts(session, _SERVICE, ids),
+        book.comment_counts(session, _SERVICE, ids),
+        book.standings(session, _SERVICE, {row.site_id for row in rows}),
+    )
+
+
+def _view(session: Session, row: Alert, words: Described, said: _Said) -> AlertOut:
+    events = alerts.events_of(session, _SERVICE, row.id)
+    standing = said.standings.get((row.site_id, row.rule))
+    labels = said.labels.get(row.id, {})
     told: dict[str, Any] = {
         "id": row.id,
         "rule": row.rule,
@@ -59,10 +87,20 @@ def _view(session: Session, row: Alert, words: Described) -> AlertOut:
         "over_ms": row.over_ms,
         "acknowledged_ms": row.acknowledged_ms,
         "acknowledged_by": _name_of(session, row.acknowledged_by),
+        "snoozed_until_ms": row.snoozed_until_ms,
+        "snoozed_by": _last_who(session, events, "snoozed") if row.snoozed_until_ms is not None else None,
+        "assigned_to": _name_of(session, said.assignees.get(row.id)),
+        "feedback": FeedbackOut(
+            useful=labels.get("useful", 0), false=labels.get("false", 0), knew=labels.get("knew", 0)
+        ),
+        "comments": said.comments.get(row.id, 0),
+        "in_morning_list": not wakes(row.severity, is_demoted=standing is not None and standing.is_demoted),
         "children": [Child(subject=subject, name=_names(name)) for subject, name in words.children],
         "events": [
-            AlertEventOut(id=step, at_ms=e.at_ms, kind=e.kind, who=person_name(session, e.who), detail=e.detail)
-            for step, e in enumerate(alerts.events_of(session, _SERVICE, row.id), 1)
+            AlertEventOut(
+                id=step, at_ms=e.at_ms, kind=e.kind, who=person_name(session, e.who), detail=_detail(session, e)
+            )
+            for step, e in enumerate(events, 1)
         ],
     }
     return AlertOut.model_validate(told)
@@ -71,7 +109,20 @@ def _view(session: Session, row: Alert, words: Described) -> AlertOut:
 def _state(row: Alert) -> str:
     if row.ended_ms is not None:
         return "ended"
+    if row.snoozed_until_ms is not None:
+        return "snoozed"
     return "open" if row.acknowledged_ms is None else "acknowledged"
+
+
+def _last_who(session: Session, events: Sequence[AlertEvent], kind: str) -> str | None:
+    return next((person_name(session, e.who) for e in reversed(events) if e.kind == kind), None)
+
+
+def _detail(session: Session, event: AlertEvent) -> dict[str, Any]:
+    """Why, as it was written down; to whom, by name and not by number."""
+    if event.kind != "assigned":
+        return event.detail
+    return {**event.detail, "to": person_name(session, str(event.detail.get("to") or ""))}
 
 
 def _place(row: Alert, words: Described) -> NamedPlace | None:

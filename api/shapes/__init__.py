@@ -230,11 +230,19 @@ class AlertEventOut(Shape):
     detail: dict[str, Any]
 
 
+class FeedbackOut(Shape):
+    """How many people said of the alert that it was useful, false, or known before."""
+
+    useful: int
+    false: int
+    knew: int
+
+
 class AlertOut(Shape):
     id: str
     rule: str
     severity: Literal["critical", "warning", "advisory", "info"]
-    state: Literal["open", "acknowledged", "ended"]
+    state: Literal["open", "acknowledged", "snoozed", "ended"]
     site: str
     subject: str
     subject_name: Names
@@ -251,6 +259,15 @@ class AlertOut(Shape):
     """Since when its values are well again: it ends when a person acknowledges it after that."""
     acknowledged_ms: int | None
     acknowledged_by: str | None
+    snoozed_until_ms: int | None
+    """Put off until then, or until it gets worse."""
+    snoozed_by: str | None
+    assigned_to: str | None
+    """Whose it is to do."""
+    feedback: FeedbackOut
+    comments: int
+    in_morning_list: bool
+    """Its rule stands in the morning list, and this alert wakes nobody."""
     children: list[Child]
     events: list[AlertEventOut]
 

@@ -42,6 +42,7 @@ INSIDERS: tuple[Role, ...] = ("owner", "family", "worker")
 ROLES = (*INSIDERS, *sorted(OUTSIDERS), "admin")
 WORDS = {
     "subject": "tank-1", "quantity": "milk_temperature", "measure": "tank-temperature", "data_class": "tank",
+    "rule": "tank.hold",
 }  # fmt: skip
 """Parts of a path that are no ids."""
 SECRET = 6.640625
