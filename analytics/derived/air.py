@@ -100,10 +100,10 @@ def wet_bulb(
     """Wet bulb of a ventilated psychrometer in ℃, between dew point and `air_c`; -60..60 ℃, 30..120 kPa, else NaN.
 
     Solves e = es(tw) - A p (t - tw) (1 + 0.00115 tw), A = 6.60e-4/K; with `ice` a bulb that comes below 0 ℃ is
-    covered with ice (es over ice, A = 5.82e-4), as it is after minutes in the open: that reads up to 0.5 ℃ higher.
-    In air that is supersaturated over ice the answer stops at `air_c`. Unlike Stull's fit it holds in the cold and
-    at any height. Source: AMS Glossary of Meteorology, "psychrometric formula"; Smithsonian Meteorological Tables,
-    p. 365.
+    covered with ice (es over ice, A = 5.82e-4), as it is after minutes in the open: that reads up to 0.3 ℃ higher in
+    damp air and up to 0.5 ℃ lower in dry. In air that is supersaturated over ice the answer stops at `air_c`. Unlike
+    Stull's fit it holds in the cold and at any height. Source: AMS Glossary of Meteorology, "psychrometric formula";
+    Smithsonian Meteorological Tables, p. 365.
     """
     air, rh, pressure = np.broadcast_arrays(_within(floats(air_c), -60, 60), floats(rh_pct), floats(pressure_pa))
     pressure_hpa = _within(pressure, 30_000, 120_000) / 100.0
@@ -111,7 +111,7 @@ def wet_bulb(
     wet = _solve_bulb(air, vapour, pressure_hpa, _WATER, _BULB_WATER)
     if ice:
         iced = np.minimum(_solve_bulb(air, vapour, pressure_hpa, _ICE, _BULB_ICE), 0.0)
-        wet = np.where(wet < 0.0, np.maximum(iced, wet), wet)
+        wet = np.where(wet < 0.0, iced, wet)
     return floats(np.minimum(wet, air))
 
 

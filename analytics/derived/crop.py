@@ -66,7 +66,7 @@ def degree_days_sine(
 def _sine_above(low: FloatArray, high: FloatArray, level: float) -> FloatArray:
     """Mean over a day of max(0, sine - level)."""
     middle, half = (high + low) / 2, (high - low) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         angle = np.arcsin(np.clip((level - middle) / half, -1, 1))
     part = ((middle - level) * (np.pi / 2 - angle) + half * np.cos(angle)) / np.pi
     return floats(np.where(low >= level, middle - level, np.where(high <= level, 0.0, part)))

@@ -72,7 +72,8 @@ def _sum_to(given: Line, at_ms: FloatArray) -> tuple[FloatArray, FloatArray]:
     at = np.clip(at_ms, t[0], t[-1])
     i = np.clip(np.searchsorted(t, at, side="right") - 1, 0, len(t) - 2)
     inside = np.where(known[i], at - t[i], 0.0)
-    slope = (v[i + 1] - v[i]) / (t[i + 1] - t[i])
+    step = t[i + 1] - t[i]  # 0 where a crossing falls on a reading
+    slope = np.divide(v[i + 1] - v[i], step, out=np.zeros(step.shape), where=step > 0)
     return area[i] + inside * (v[i] + slope * inside / 2), covered[i] + inside
 
 

@@ -80,9 +80,13 @@ def test_wet_bulb_undoes_the_psychrometric_formula(air_c: float, wet_c: float, r
     assert float(wet_bulb(air_c, rh_pct, 100_000)) == pytest.approx(wet_c, abs=0.05)
 
 
-def test_an_iced_bulb_reads_higher_and_snow_can_be_made_in_air_above_zero() -> None:
-    assert 0.1 < float(wet_bulb(-10, 60)) - float(wet_bulb(-10, 60, ice=False)) < 0.6
-    assert float(wet_bulb(2.0, 30.0)) < -2.0
+def test_an_iced_bulb_reads_lower_in_dry_air_and_higher_in_damp() -> None:
+    # Iced at -5 ℃ in air of 0 ℃ at 1000 hPa: es over ice 3.013 mmHg = 4.017 hPa, less 0.582 (1 - 0.00575) 5 = 2.893,
+    # leaves 1.124 hPa of 6.108: 18.4 %.
+    assert float(wet_bulb(0.0, 18.4, 100_000)) == pytest.approx(-5.0, abs=0.03)
+    assert float(wet_bulb(0.0, 18.4, 100_000)) < float(wet_bulb(0.0, 18.4, 100_000, ice=False))
+    assert 0.1 < float(wet_bulb(-10, 80)) - float(wet_bulb(-10, 80, ice=False)) < 0.4
+    assert float(wet_bulb(2.0, 30.0)) < -2.0  # snow can be made in air above 0 ℃
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,19 @@ def test_sums_of_spans_that_meet_add_up(
         assert sum(p.known_s for p in parts) == pytest.approx(whole.known_s, abs=1e-6)
 
 
+@given(SERIES, st.floats(-30, 40))
+def test_when_it_was_changes_nothing(series: list[tuple[int, float]], level: float) -> None:
+    times, values = unfold(series)
+    now = 1_790_000_000_000
+    then = [t + now for t in times]
+    for of in (excess_hours, hours_below):
+        a = of(times, values, level, times[0], times[-1], gap_s=3600)
+        b = of(then, values, level, then[0], then[-1], gap_s=3600)
+        assert b.known_s == pytest.approx(a.known_s)
+        if a.known_s > 0:
+            assert b.value == pytest.approx(a.value, rel=1e-9, abs=1e-5)
+
+
 @given(SERIES, st.floats(60, 40_000))
 def test_a_rolling_mean_lies_between_the_extremes_and_agrees_with_the_single_mean(
     series: list[tuple[int, float]], width_s: float
