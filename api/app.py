@@ -26,6 +26,7 @@ from api.feed import CommittedFeed
 from api.metrics import Counting, Figures
 from api.outgoing import Cuttable, Slots
 from api.pages import Guard, Pages, large_bodies
+from api.passwords import Passwords
 from api.routes import PARTS, what_is_done
 from api.sessions import SERVICE, rated
 from collectors.out.export import MEDIA_TYPES
@@ -42,15 +43,20 @@ NOT_PACKED: Final = (*DEFAULT_EXCLUDED_CONTENT_TYPES, *MEDIA_TYPES.values())
 """What is packed already, or packs itself (`api.outgoing`)."""
 
 
-def create_app(settings: Settings, *, demo: bool = False, clock: Clock = now_ms) -> FastAPI:
-    """The application. `demo` tells the pages that faults can be switched; `clock` gives UTC in milliseconds."""
+def create_app(
+    settings: Settings, *, demo: bool = False, clock: Clock = now_ms, passwords: Passwords | None = None
+) -> FastAPI:
+    """The application. `demo` tells the pages that faults can be switched; `clock` gives UTC in milliseconds.
+
+    `passwords`: with which work passwords are hashed, if not with that of every service.
+    """
     figures = Figures()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as parts:
             parts.enter_context(served(figures.registry, settings.metrics_port))
-            centre = await parts.enter_async_context(opened(settings, clock=clock, demo=demo))
+            centre = await parts.enter_async_context(opened(settings, clock=clock, demo=demo, passwords=passwords))
             app.state.centre = centre
             hub = centre.hub
             figures.open_streams = lambda: len(hub)

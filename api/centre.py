@@ -64,7 +64,9 @@ class Centre:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, clock: Clock, demo: bool) -> AsyncIterator[Centre]:
+async def opened(
+    settings: Settings, *, clock: Clock, demo: bool, passwords: Passwords | None = None
+) -> AsyncIterator[Centre]:
     """The centre, ready; the registry's tables are brought up to date first. `ConfigErrors` of the rules."""
     rules = load_rules(settings.rules_dir)
     key = open_key(settings)
@@ -83,7 +85,7 @@ async def opened(settings: Settings, *, clock: Clock, demo: bool) -> AsyncIterat
             newest,
             Publisher(registry, store),
             Attempts(registry),
-            Passwords(),
+            passwords or Passwords(),
             key,
             rates,
             clock,

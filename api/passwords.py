@@ -23,10 +23,10 @@ class PasswordTooShort(ValueError):
 
 
 class Passwords:
-    """Makes and checks hashes; threads may share one."""
+    """Makes and checks hashes; threads may share one. Others than OWASP's parameters are for tests."""
 
-    def __init__(self) -> None:
-        self._hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1)
+    def __init__(self, memory_kib: int = MEMORY_KIB, passes: int = PASSES) -> None:
+        self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
         self._turn = threading.BoundedSemaphore(AT_ONCE)
         self._decoy = self._hasher.hash(secrets.token_urlsafe(16))
 

@@ -106,9 +106,18 @@ def openapi() -> Mapping[str, Any]:
     return create_app(Settings()).openapi()
 
 
+CHEAP = Passwords(memory_kib=64, passes=1)
+"""Tests sign in a thousand times. What a real hash costs is tested in `test_api_passwords.py`."""
+
+
 @cache
 def hashed(password: str) -> str:
-    return Passwords().hash(password)
+    return CHEAP.hash(password)
+
+
+def client(base_url: httpx.URL | str, **given: Any) -> httpx.Client:
+    """A client without TLS: reading the authorities' certificates would take as long as ten requests."""
+    return httpx.Client(base_url=base_url, verify=False, timeout=30, **given)
 
 
 @dataclass
@@ -122,6 +131,8 @@ class Centre:
 
     given: dict[str, Any] = field(default_factory=dict)
     """Settings besides."""
+
+    passwords: Passwords = CHEAP
 
     running: FastAPI | None = None
     """The application while it is served."""
@@ -179,7 +190,7 @@ class Centre:
         return reading
 
     def app(self) -> FastAPI:
-        return create_app(self.settings, clock=self.clock)
+        return create_app(self.settings, clock=self.clock, passwords=self.passwords)
 
     @contextmanager
     def serving(self, port: int = 0) -> Iterator[httpx.Client]:
@@ -194,7 +205,7 @@ class Centre:
         thread.start()
         try:
             wait_until(lambda: server.started or not thread.is_alive(), what="the API serves")
-            with httpx.Client(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}", timeout=30) as browser:
+            with client(f"http://127.0.0.1:{sock.getsockname()[1]}") as browser:
                 yield browser
         finally:
             server.should_exit = True
@@ -233,7 +244,7 @@ class Listener:
         own = {name: browser.headers[name] for name in ("Authorization",) if name in browser.headers}
         self._headers = own if last_event_id is None else own | {"Last-Event-ID": last_event_id}
         self._query = query
-        self._client = httpx.Client(base_url=browser.base_url, cookies=browser.cookies, timeout=30)
+        self._client = client(browser.base_url, cookies=browser.cookies)
         self._thread = threading.Thread(target=self._read, name="listener", daemon=True)
 
     def __enter__(self) -> Listener:

@@ -16,7 +16,7 @@ import pyotp
 from api import one_time
 from api.sessions import COOKIE
 from tests.service.authenticator import Authenticator
-from tests.service.serving import PASSWORD, WRITE, Centre, sign_in
+from tests.service.serving import PASSWORD, WRITE, Centre, client, sign_in
 
 API = "/api/v1"
 
@@ -32,7 +32,7 @@ class House:
 
     def browser(self) -> httpx.Client:
         """A browser that nobody signed in with."""
-        return self.stack.enter_context(httpx.Client(base_url=self.url))
+        return self.stack.enter_context(client(self.url))
 
     def somebody(self, password: str | None = PASSWORD, *, signed_in: bool = True) -> Somebody:
         """A new person, at a browser, who proved just now who they are."""
