@@ -9,6 +9,10 @@ When `If-None-Match` names it, the answer is 304. A route that changes an editab
 (locked, `with_for_update=True`) and before it changes it,
 
     tags.expect(row.version)           # 428 without If-Match, 412 when it names another state
+
+and once it is changed
+
+    tags.changed(row.version)
 """
 
 from __future__ import annotations
@@ -71,6 +75,10 @@ class Tags:
             raise Refused(
                 412, "Somebody changed this in between; read it again.", {"ETag": f'"{version}"'}, slug="changed"
             )
+
+    def changed(self, version: int) -> None:
+        """The row is version `version` now."""
+        self.response.headers["ETag"] = f'"{version}"'
 
     def _told(self, tag: str) -> None:
         self.response.headers["ETag"] = tag

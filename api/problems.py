@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -26,6 +26,8 @@ from collectors.registry.viewer import NotAllowed
 from collectors.store import StoreError, StoreMisconfigured
 
 log = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
 
 RETRY_AFTER_S = 5
 """When a client may ask again after the store or the registry did not answer."""
@@ -145,6 +147,13 @@ def problem(
 def not_found() -> HTTPException:
     """What is not there, or not there for this viewer: the two cannot be told apart."""
     return HTTPException(404, NOTHING_HERE)
+
+
+def existing(row: Row | None) -> Row:
+    """`row`, or 404 where there is none for this viewer."""
+    if row is None:
+        raise not_found()
+    return row
 
 
 def explain_errors(app: FastAPI) -> None:

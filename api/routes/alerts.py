@@ -12,7 +12,7 @@ from api.alert_view import view, views
 from api.centre import CentreNow
 from api.etags import Tagging
 from api.paging import Paging
-from api.problems import not_found
+from api.problems import existing
 from api.sessions import Accounting, SignedIn, writing
 from api.shapes import AlertOut, AlertsOut, Names
 from collectors.registry import alerts, sites
@@ -40,8 +40,7 @@ def list_of(
     """Alerts of `site`, newest first: active ones by when they opened, ended ones by when they ended."""
     active = state == "active"
     with centre.registry.read() as session:
-        if sites.get_site(session, viewer, site, "alerts") is None:
-            raise not_found()
+        existing(sites.get_site(session, viewer, site, "alerts"))
         rows = alerts.list_alerts(session, viewer, site, active, page.ask, page.after)
         rows, next_page = page.cut(rows, lambda row: (row.opened_ms if active else row.ended_ms, row.id))
         told = AlertsOut(rows=views(session, centre.rules, rows), next=next_page)
@@ -53,9 +52,7 @@ def list_of(
 def one(alert_id: AlertId, viewer: SignedIn, centre: CentreNow, account: Accounting) -> AlertOut:
     """The alert with everything that happened to it."""
     with centre.registry.read() as session:
-        row = alerts.get_alert(session, viewer, alert_id)
-        if row is None:
-            raise not_found()
+        row = existing(alerts.get_alert(session, viewer, alert_id))
         told = view(session, centre.rules, row)
     account.note(row.site_id, {"alerts"})
     return told
@@ -65,7 +62,5 @@ def one(alert_id: AlertId, viewer: SignedIn, centre: CentreNow, account: Account
 def acknowledge(alert_id: AlertId, viewer: SignedIn, centre: CentreNow) -> AlertOut:
     """'I take care of it.' The first who answers has it; answering again changes nothing."""
     with writing(centre, viewer) as session:
-        row = alert_book.acknowledge(session, viewer, alert_id, centre.clock())
-        if row is None:
-            raise not_found()
+        row = existing(alert_book.acknowledge(session, viewer, alert_id, centre.clock()))
         return view(session, centre.rules, row)

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi import APIRouter, HTTPException, Path, Query
 from sqlalchemy.orm import Session
 
 from api.centre import CentreNow
 from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
-from api.problems import invalid, not_found
+from api.problems import existing, invalid, not_found
 from api.sessions import SERVICE, Accounting, SignedIn, writing
 from api.shapes import Names
 from api.shapes.herd import (
@@ -139,8 +139,7 @@ def one(
 
 @router.patch("/sites/{site}/animals/{animal}")
 def change(
-    site: str, animal: AnimalRef, given: AnimalPatch, viewer: SignedIn, centre: CentreNow, tags: Changing,
-    response: Response,
+    site: str, animal: AnimalRef, given: AnimalPatch, viewer: SignedIn, centre: CentreNow, tags: Changing
 ) -> AnimalOut:  # fmt: skip
     """Changes what is given of an animal, found by its id or by one of its three numbers."""
     must_see(viewer, site, "herd")
@@ -159,7 +158,7 @@ def change(
         except animals.WrongTime as error:
             raise invalid("tag_from_ms", str(error).partition(": ")[2]) from None
         told = _all(session, viewer, site, [row])[0]
-    response.headers["ETag"] = f'"{row.version}"'
+    tags.changed(row.version)
     return told
 
 
@@ -235,10 +234,7 @@ def _series(subjects: Sequence[Subject], latest: Mapping[Series, Point], sight: 
 
 
 def _found(session: Session, viewer: Viewer, site: str, animal: str, *, lock: bool = False) -> Animal:
-    row = animals.find(session, viewer, site, animal, lock=lock)
-    if row is None:
-        raise not_found()
-    return row
+    return existing(animals.find(session, viewer, site, animal, lock=lock))
 
 
 def _all(session: Session, viewer: Viewer, site: str, rows: Sequence[Animal]) -> list[AnimalOut]:

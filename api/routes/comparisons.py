@@ -12,7 +12,7 @@ from fastapi import APIRouter, HTTPException, Path, Query
 
 from api.centre import Centre, CentreNow
 from api.measures import BY_ID, MEASURES, Compared, Measure, Month, months
-from api.problems import not_found
+from api.problems import existing, not_found
 from api.routes.consents import require_insider
 from api.sessions import SERVICE, SignedIn, writing
 from api.shapes import Names
@@ -50,9 +50,7 @@ def one(
     ] = None,
 ) -> ComparisonOut:
     """How the viewer's own farms stand among all that take part. Whoever belongs to none that does sees no bands."""
-    word = BY_ID.get(measure)
-    if word is None:
-        raise not_found()
+    word = existing(BY_ID.get(measure))
     known = {found.name: found for found in months(centre.clock())}
     wanted = next(iter(known.values())) if month is None else known.get(month)
     if wanted is None:

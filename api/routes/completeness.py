@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query, Request, Response
 
 from api.centre import CentreNow
-from api.problems import invalid, not_found
+from api.problems import existing, invalid
 from api.sessions import SERVICE, Accounting, SignedIn
 from api.shapes import Millis, Names
 from api.shapes.devices import (
@@ -68,9 +68,7 @@ def completeness(
     if not start < end <= start + LONGEST_MS:
         raise invalid("query.from_ms", "before to_ms and before now, at most 92 days")
     with centre.registry.read() as session:
-        row = sites.get_site(session, viewer, site)
-        if row is None:
-            raise not_found()
+        row = existing(sites.get_site(session, viewer, site))
         sight = farm_sight(session, SERVICE, viewer, site)
         boxes = [g.id for g in sites.list_gateways(session, SERVICE, site)]
         devices = sites.list_devices(session, SERVICE, site)

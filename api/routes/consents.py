@@ -12,7 +12,7 @@ from api.alert_view import person_name
 from api.centre import CentreNow
 from api.once import Once
 from api.paging import Paging
-from api.problems import invalid, not_found
+from api.problems import existing, invalid, not_found
 from api.sessions import SERVICE, SignedIn, writing
 from api.shapes import ClassName, ConsentIn, ConsentOut, ConsentsOut, Names
 from collectors.registry import consent, people
@@ -58,9 +58,7 @@ def one(site: str, consent_id: ConsentId, viewer: SignedIn, centre: CentreNow) -
     """One consent of the farm, in force or not."""
     require_insider(viewer, site)
     with centre.registry.read() as session:
-        row = consent.get_consent(session, viewer, site, consent_id)
-        if row is None:
-            raise not_found()
+        row = existing(consent.get_consent(session, viewer, site, consent_id))
         return _shown(session, row, centre.clock())
 
 
@@ -69,8 +67,7 @@ def withdraw(site: str, consent_id: ConsentId, viewer: SignedIn, centre: CentreN
     """Ends the consent at once, on open streams too. Again changes nothing."""
     require_insider(viewer, site)
     with writing(centre, viewer, site) as session:
-        if consent.withdraw(session, viewer, site, consent_id, centre.clock()) is None:
-            raise not_found()
+        existing(consent.withdraw(session, viewer, site, consent_id, centre.clock()))
 
 
 def require_insider(viewer: Person, site: str) -> None:

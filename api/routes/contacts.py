@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path
 
 from api.centre import CentreNow
 from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
-from api.problems import invalid, not_found
+from api.problems import existing, invalid
 from api.routes.consents import require_insider
 from api.sessions import SignedIn, writing
 from api.shapes import Names
@@ -60,30 +60,25 @@ def one(site: str, contact_id: ContactId, viewer: SignedIn, centre: CentreNow, t
     """One contact, with its version as ETag."""
     require_insider(viewer, site)
     with centre.registry.read() as session:
-        row = contacts.get_contact(session, viewer, site, contact_id)
-    if row is None:
-        raise not_found()
+        row = existing(contacts.get_contact(session, viewer, site, contact_id))
     tags.version(row.version)
     return _shown(row)
 
 
 @router.put("/sites/{site}/contacts/{contact_id}")
 def change(
-    site: str, contact_id: ContactId, given: ContactIn, viewer: SignedIn, centre: CentreNow, tags: Changing,
-    response: Response,
+    site: str, contact_id: ContactId, given: ContactIn, viewer: SignedIn, centre: CentreNow, tags: Changing
 ) -> ContactOut:  # fmt: skip
     """Makes the contact say what is given."""
     require_insider(viewer, site)
     with writing(centre, viewer, site) as session:
-        row = contacts.get_contact(session, viewer, site, contact_id, to_change=True)
-        if row is None:
-            raise not_found()
+        row = existing(contacts.get_contact(session, viewer, site, contact_id, to_change=True))
         tags.expect(row.version)
         try:
             contacts.change_contact(session, viewer, row, _spec(given), centre.clock())
         except ValueError as error:
             raise invalid("phone", str(error)) from None
-        response.headers["ETag"] = f'"{row.version}"'
+        tags.changed(row.version)
         return _shown(row)
 
 
@@ -92,9 +87,7 @@ def remove(site: str, contact_id: ContactId, viewer: SignedIn, centre: CentreNow
     """Takes the contact out, and their lines of the rota."""
     require_insider(viewer, site)
     with writing(centre, viewer, site) as session:
-        row = contacts.get_contact(session, viewer, site, contact_id, to_change=True)
-        if row is None:
-            raise not_found()
+        row = existing(contacts.get_contact(session, viewer, site, contact_id, to_change=True))
         tags.expect(row.version)
         contacts.remove_contact(session, viewer, row, centre.clock())
 

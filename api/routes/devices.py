@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api.centre import Centre, CentreNow
 from api.etags import Tagging
 from api.paging import Page, Paging
-from api.problems import invalid, not_found
+from api.problems import existing, invalid, not_found
 from api.routes.places import subject_name
 from api.routes.technical import require_technical
 from api.sessions import SERVICE, Accounting, SignedIn
@@ -76,8 +76,7 @@ def list_of(
     """Every device with its state now, since when (up to a day back), and when it last measured something."""
     require_technical(viewer, site)
     with centre.registry.read() as session:
-        if sites.get_site(session, viewer, site, "technical") is None:
-            raise not_found()
+        existing(sites.get_site(session, viewer, site, "technical"))
         rows = [d for d in sites.list_devices(session, viewer, site) if page.after is None or d.name > page.after[0]]
         desk = _Desk(centre, session, site, rows)
     shown, following = page.cut(rows[: page.ask], lambda row: (row.name,))
@@ -132,8 +131,7 @@ def list_gateways(
     """Every gateway: whether it speaks, since when, its software, its backlog, and what of it was refused."""
     require_technical(viewer, site)
     with centre.registry.read() as session:
-        if sites.get_site(session, viewer, site, "technical") is None:
-            raise not_found()
+        existing(sites.get_site(session, viewer, site, "technical"))
         every = sites.list_gateways(session, viewer, site)
         rows = [g for g in every if page.after is None or g.id > page.after[0]]
         devices = sites.list_devices(session, viewer, site)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request
 from sqlalchemy.orm import Session
 
 from api.centre import CentreNow
@@ -13,7 +13,7 @@ from api.etags import Changing, Tagging
 from api.media import JSON, accepted
 from api.once import Once
 from api.paging import Paging
-from api.problems import invalid, not_found
+from api.problems import existing, invalid
 from api.routes.animals import must_see
 from api.routes.consents import names
 from api.sessions import Accounting, SignedIn, writing
@@ -112,7 +112,6 @@ def one(
 @router.patch("/sites/{site}/fields/{field}")
 def change(
     site: str, field: FieldRef, given: FieldPatch, viewer: SignedIn, centre: CentreNow, tags: Changing,
-    response: Response,
 ) -> FieldOut:  # fmt: skip
     """Changes what is given of a field."""
     must_see(viewer, site, "field")
@@ -121,7 +120,7 @@ def change(
         require(viewer, site, "edit fields")
         tags.expect(row.version)
         _tried(fields.change, session, viewer, row, _fields(given), centre.clock())
-    response.headers["ETag"] = f'"{row.version}"'
+    tags.changed(row.version)
     return FieldOut(**_told(row))
 
 
@@ -196,7 +195,7 @@ def one_season(
 @router.patch("/sites/{site}/fields/{field}/seasons/{season}")
 def change_season(
     site: str, field: FieldRef, season: SeasonId, given: SeasonPatch, viewer: SignedIn, centre: CentreNow,
-    tags: Changing, response: Response,
+    tags: Changing,
 ) -> SeasonOut:  # fmt: skip
     """Changes what is given of a crop."""
     must_see(viewer, site, "field")
@@ -207,7 +206,7 @@ def change_season(
         told = given.model_dump(exclude_unset=True)
         told = {name: value for name, value in told.items() if value is not None or name.endswith("_on")}
         _tried(fields.change_season, session, viewer, row, told, centre.clock())
-    response.headers["ETag"] = f'"{row.version}"'
+    tags.changed(row.version)
     return _season(row)
 
 
@@ -228,19 +227,13 @@ def remove_season(
 
 
 def _found(session: Session, viewer: Viewer, site: str, field: str, *, lock: bool = False) -> Field:
-    row = fields.get_field(session, viewer, site, field, lock=lock)
-    if row is None:
-        raise not_found()
-    return row
+    return existing(fields.get_field(session, viewer, site, field, lock=lock))
 
 
 def _found_season(
     session: Session, viewer: Viewer, site: str, field: str, season: str, *, lock: bool = False
 ) -> CropSeason:
-    row = fields.get_season(session, viewer, _found(session, viewer, site, field), season, lock=lock)
-    if row is None:
-        raise not_found()
-    return row
+    return existing(fields.get_season(session, viewer, _found(session, viewer, site, field), season, lock=lock))
 
 
 def _tried(do: Any, *args: Any) -> Any:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi import APIRouter, HTTPException, Path, Query
 
 from api.centre import CentreNow
 from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
-from api.problems import invalid, not_found
+from api.problems import existing, invalid
 from api.routes.animals import must_see
 from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Names
@@ -80,9 +80,7 @@ def one(
     """One group."""
     must_see(viewer, site, "herd")
     with centre.registry.read() as session:
-        row = groups.get_group(session, viewer, site, group)
-    if row is None:
-        raise not_found()
+        row = existing(groups.get_group(session, viewer, site, group))
     account.note(site, {"herd"})
     tags.version(row.version)
     return _shown(row)
@@ -90,22 +88,19 @@ def one(
 
 @router.patch("/sites/{site}/groups/{group}")
 def change(
-    site: str, group: GroupId, given: GroupPatch, viewer: SignedIn, centre: CentreNow, tags: Changing,
-    response: Response,
+    site: str, group: GroupId, given: GroupPatch, viewer: SignedIn, centre: CentreNow, tags: Changing
 ) -> GroupOut:  # fmt: skip
     """Changes what is given of a group."""
     must_see(viewer, site, "herd")
     with writing(centre, viewer, site) as session:
-        row = groups.get_group(session, viewer, site, group, lock=True)
-        if row is None:
-            raise not_found()
+        row = existing(groups.get_group(session, viewer, site, group, lock=True))
         require(viewer, site, "edit animals")
         tags.expect(row.version)
         try:
             groups.change(session, viewer, row, _fields(given), centre.clock())
         except groups.NoSuchPlace as error:
             raise invalid("place", str(error).partition(": ")[2]) from None
-    response.headers["ETag"] = f'"{row.version}"'
+    tags.changed(row.version)
     return _shown(row)
 
 
@@ -114,9 +109,7 @@ def remove(site: str, group: GroupId, viewer: SignedIn, centre: CentreNow, tags:
     """Takes a group out in which never an animal was; 409 otherwise."""
     must_see(viewer, site, "herd")
     with writing(centre, viewer, site) as session:
-        row = groups.get_group(session, viewer, site, group, lock=True)
-        if row is None:
-            raise not_found()
+        row = existing(groups.get_group(session, viewer, site, group, lock=True))
         require(viewer, site, "edit animals")
         tags.expect(row.version)
         try:
@@ -133,9 +126,7 @@ def members(
     """Who is in the group now, or was at `at_ms`."""
     must_see(viewer, site, "herd")
     with centre.registry.read() as session:
-        row = groups.get_group(session, viewer, site, group)
-        if row is None:
-            raise not_found()
+        row = existing(groups.get_group(session, viewer, site, group))
         found = groups.list_members(session, viewer, row, limit=page.ask, at_ms=at_ms, after=page.after)
     rows, more = page.cut(found, lambda both: (both[0].from_ms, both[0].animal_id))
     shown = [
@@ -150,9 +141,7 @@ def move_in(site: str, group: GroupId, given: MovesIn, viewer: SignedIn, centre:
     """Moves animals into the group, all of them or none."""
     must_see(viewer, site, "herd")
     with once.write(site) as session:
-        row = groups.get_group(session, viewer, site, group)
-        if row is None:
-            raise not_found()
+        row = existing(groups.get_group(session, viewer, site, group))
         require(viewer, site, "enter events")
         told = Told(given.at_ms, Move(group=row.id), given.note)
         entered = []

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi import APIRouter, HTTPException, Path, Query
 
 from api.centre import CentreNow
 from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
-from api.problems import invalid, not_found
+from api.problems import existing, invalid
 from api.routes.animals import GroupQuery, must_see
 from api.routes.consents import names
 from api.sessions import Accounting, SignedIn, writing
@@ -86,9 +86,7 @@ def one(
     """One event, deleted or not, with what it said before."""
     must_see(viewer, site, "herd")
     with centre.registry.read() as session:
-        row = herd_events.get_event(session, viewer, site, event)
-        if row is None:
-            raise not_found()
+        row = existing(herd_events.get_event(session, viewer, site, event))
         shown = _shown(row, herd_events.history(session, viewer, row))
     account.note(site, {"herd"})
     tags.version(row.version)
@@ -97,23 +95,20 @@ def one(
 
 @router.put("/sites/{site}/events/{event}")
 def correct(
-    site: str, event: EventId, given: EventPut, viewer: SignedIn, centre: CentreNow, tags: Changing,
-    response: Response,
+    site: str, event: EventId, given: EventPut, viewer: SignedIn, centre: CentreNow, tags: Changing
 ) -> EventOut:  # fmt: skip
     """Makes the event say something else; what it said stays in its history. From outside, one's own only."""
     must_see(viewer, site, "herd")
     told = Told(given.at_ms, given.detail, given.note)
     with writing(centre, viewer, site) as session:
-        row = herd_events.get_event(session, viewer, site, event, lock=True)
-        if row is None:
-            raise not_found()
+        row = existing(herd_events.get_event(session, viewer, site, event, lock=True))
         require(viewer, site, "enter events")
         tags.expect(row.version)
         if row.deleted_ms is not None:
             raise HTTPException(409, "This event was deleted.")
         _tried(herd_events.correct, session, viewer, row, told, centre.clock())
         shown = _shown(row, herd_events.history(session, viewer, row))
-    response.headers["ETag"] = f'"{row.version}"'
+    tags.changed(row.version)
     return shown
 
 
@@ -125,9 +120,7 @@ def delete(
     """Makes the event count no more. It stays, with who deleted it and why. From outside, one's own only."""
     must_see(viewer, site, "herd")
     with writing(centre, viewer, site) as session:
-        row = herd_events.get_event(session, viewer, site, event, lock=True)
-        if row is None:
-            raise not_found()
+        row = existing(herd_events.get_event(session, viewer, site, event, lock=True))
         require(viewer, site, "enter events")
         tags.expect(row.version)
         _tried(herd_events.delete_event, session, viewer, row, why, centre.clock())

@@ -15,7 +15,7 @@ from api.links import attempt, link, new_hash, wrong_code
 from api.once import Once
 from api.outbox import recovery_was_asked
 from api.paging import Paging
-from api.problems import invalid, not_found
+from api.problems import existing, invalid
 from api.routes.consents import names, require_insider
 from api.sessions import SERVICE, NoProgram, SignedIn, digest, new_code
 from api.shapes import Names
@@ -99,9 +99,7 @@ def one(site: str, invitation_id: InvitationId, viewer: SignedIn, centre: Centre
     """One invitation, without its code."""
     require_insider(viewer, site)
     with centre.registry.read() as session:
-        row = invitations.get_invitation(session, viewer, site, invitation_id)
-        if row is None:
-            raise not_found()
+        row = existing(invitations.get_invitation(session, viewer, site, invitation_id))
         return _shown(session, row, centre.clock())
 
 
@@ -111,8 +109,7 @@ def revoke(site: str, invitation_id: InvitationId, viewer: SignedIn, centre: Cen
     require_insider(viewer, site)
     require(viewer, site, "invite")
     with sessions.writing(centre, viewer, site) as session:
-        if invitations.revoke(session, viewer, site, invitation_id, centre.clock()) is None:
-            raise not_found()
+        existing(invitations.revoke(session, viewer, site, invitation_id, centre.clock()))
 
 
 # ---------------------------------------------------------------------------------------------- who has the code

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Path, Response
 from api.centre import Centre, CentreNow
 from api.fresh import Proof
 from api.outgoing import Outgoing
-from api.problems import not_found
+from api.problems import existing, not_found
 from api.routes.exports import Places
 from api.sessions import SERVICE, SignedIn, writing
 from api.shapes import Names
@@ -97,9 +97,7 @@ def how_far(site: str, viewer: SignedIn, centre: CentreNow) -> LeaveOut:
     """How far the farm is on its way out; 404 while it stays."""
     require_owner(viewer, site, "delete farm")
     with centre.registry.read() as session:
-        row = leaving.current(session, viewer, site)
-        if row is None:
-            raise not_found()
+        row = existing(leaving.current(session, viewer, site))
         return _shown(row)
 
 
@@ -149,9 +147,7 @@ def delete(site: str, given: DeleteIn, viewer: SignedIn, centre: CentreNow, proo
 def receipt(receipt_id: Annotated[str, Path(max_length=64)], centre: CentreNow) -> ReceiptOut:
     """The receipt of a farm that is gone, for whoever was given its id; needs no session."""
     with centre.registry.read() as session:
-        row = leaving.receipt(session, SERVICE, receipt_id)
-        if row is None:
-            raise not_found()
+        row = existing(leaving.receipt(session, SERVICE, receipt_id))
         return _receipt(row)
 
 

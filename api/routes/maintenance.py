@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from fastapi import APIRouter, HTTPException, Path, Query, Response
+from fastapi import APIRouter, HTTPException, Path, Query
 
 from api.centre import CentreNow
 from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
-from api.problems import invalid, not_found
+from api.problems import existing, invalid
 from api.routes.technical import require_technical, require_technical_of_the_farm
 from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Millis, Names
@@ -57,8 +57,7 @@ def list_of(
     start = now_ms - BACK_MS if from_ms is None else from_ms
     end = now_ms + AHEAD_MS if to_ms is None else to_ms
     with centre.registry.read() as session:
-        if sites.get_site(session, viewer, site) is None:
-            raise not_found()
+        existing(sites.get_site(session, viewer, site))
         rows = maintenance.list_windows(session, viewer, site, start, end, page.ask, page.after)
     account.note(site, ["technical"])
     shown, following = page.cut(rows, lambda row: (row.from_ms, row.id))
@@ -84,9 +83,7 @@ def one(
     """One window, with its version as ETag."""
     require_technical(viewer, site)
     with centre.registry.read() as session:
-        row = maintenance.get_window(session, viewer, site, window_id)
-    if row is None:
-        raise not_found()
+        row = existing(maintenance.get_window(session, viewer, site, window_id))
     account.note(site, ["technical"])
     tags.version(row.version)
     return _shown(row, centre.clock())
@@ -94,21 +91,18 @@ def one(
 
 @router.put("/sites/{site}/maintenance/{window_id}")
 def change(
-    site: str, window_id: WindowId, given: MaintenanceIn, viewer: SignedIn, centre: CentreNow, tags: Changing,
-    response: Response,
+    site: str, window_id: WindowId, given: MaintenanceIn, viewer: SignedIn, centre: CentreNow, tags: Changing
 ) -> MaintenanceOut:  # fmt: skip
     """Makes the window say what is given."""
     require_technical_of_the_farm(viewer, site)
     with writing(centre, viewer, site) as session:
-        row = maintenance.get_window(session, viewer, site, window_id, to_change=True)
-        if row is None:
-            raise not_found()
+        row = existing(maintenance.get_window(session, viewer, site, window_id, to_change=True))
         tags.expect(row.version)
         try:
             maintenance.change_window(session, viewer, row, _spec(given), centre.clock())
         except maintenance.NotThere as error:
             raise invalid("", str(error)) from None
-        response.headers["ETag"] = f'"{row.version}"'
+        tags.changed(row.version)
         return _shown(row, centre.clock())
 
 
@@ -117,9 +111,7 @@ def end(site: str, window_id: WindowId, viewer: SignedIn, centre: CentreNow) -> 
     """The work is done, earlier than planned. Again changes nothing."""
     require_technical_of_the_farm(viewer, site)
     with writing(centre, viewer, site) as session:
-        row = maintenance.get_window(session, viewer, site, window_id, to_change=True)
-        if row is None:
-            raise not_found()
+        row = existing(maintenance.get_window(session, viewer, site, window_id, to_change=True))
         maintenance.end_window(session, viewer, row, centre.clock())
         return _shown(row, centre.clock())
 
@@ -129,9 +121,7 @@ def remove(site: str, window_id: WindowId, viewer: SignedIn, centre: CentreNow, 
     """Takes out a window that has not begun; 409 for one that has, which is ended instead."""
     require_technical_of_the_farm(viewer, site)
     with writing(centre, viewer, site) as session:
-        row = maintenance.get_window(session, viewer, site, window_id, to_change=True)
-        if row is None:
-            raise not_found()
+        row = existing(maintenance.get_window(session, viewer, site, window_id, to_change=True))
         tags.expect(row.version)
         try:
             maintenance.remove_window(session, viewer, row, centre.clock())

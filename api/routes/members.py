@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from fastapi import APIRouter, HTTPException, Path, Response
+from fastapi import APIRouter, HTTPException, Path
 from sqlalchemy.orm import Session
 
 from api.centre import CentreNow
@@ -13,7 +13,7 @@ from api.etags import Changing, Tagging
 from api.fresh import Proof
 from api.links import link
 from api.paging import Paging
-from api.problems import not_found
+from api.problems import existing, not_found
 from api.routes.consents import names, require_insider
 from api.sessions import SERVICE, SignedIn, digest, new_code, writing
 from api.shapes import Names
@@ -58,7 +58,7 @@ def one(site: str, member_id: MemberId, viewer: SignedIn, centre: CentreNow, tag
 @router.put("/sites/{site}/members/{member_id}")
 def change(
     site: str, member_id: MemberId, given: RoleIn, viewer: SignedIn, centre: CentreNow, tags: Changing,
-    response: Response, proof: Proof,
+    proof: Proof,
 ) -> MemberOut:  # fmt: skip
     """Makes a member something else on the farm, at once. The only owner stays one (409).
 
@@ -77,7 +77,7 @@ def change(
             raise HTTPException(409, LAST_OWNER) from None
         member = _found(session, viewer, site, member_id)
         [shown] = _shown(session, viewer, site, centre.clock(), member)
-    response.headers["ETag"] = f'"{member.version}"'
+    tags.changed(member.version)
     return shown
 
 
@@ -128,10 +128,7 @@ def let_in(site: str, member_id: MemberId, viewer: SignedIn, centre: CentreNow) 
 
 
 def _found(session: Session, viewer: Person, site: str, member_id: str, *, lock: bool = False) -> Member:
-    member = members.get_member(session, viewer, site, member_id, lock=lock)
-    if member is None:
-        raise not_found()
-    return member
+    return existing(members.get_member(session, viewer, site, member_id, lock=lock))
 
 
 def _shown(session: Session, viewer: Person, site: str, now_ms: int, *shown: Member) -> list[MemberOut]:

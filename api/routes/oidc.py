@@ -20,7 +20,7 @@ from api import sessions
 from api.centre import PREFIX, Centre, CentreNow
 from api.fresh import Fresh, Proof
 from api.oidc import Identity, Oidc, OidcError, OidcRefused, open_oidc
-from api.problems import RETRY_AFTER_S, not_found
+from api.problems import RETRY_AFTER_S, existing, not_found
 from api.routes.people import Admin, PersonId, find_person
 from api.sessions import SERVICE, Browser, NoProgram, digest
 from api.shapes import Names
@@ -41,10 +41,7 @@ LANDING: Final = Path(__file__).parent.parent / "landing"
 
 
 def _oidc(centre: CentreNow) -> Oidc:
-    found = open_oidc(centre.settings)
-    if found is None:
-        raise not_found()
-    return found
+    return existing(open_oidc(centre.settings))
 
 
 Provider = Annotated[Oidc, Depends(_oidc)]
@@ -138,8 +135,7 @@ def unlink(viewer: Fresh, oidc: Provider, request: Request, centre: CentreNow) -
     """The account signs the person in no more. 409 when it is their last way in. It needs a fresh proof."""
     with centre.registry.write() as session:
         sign_in.lock_person(session, viewer.id)
-        if identity.account_of(session, viewer, oidc.issuer, viewer.id) is None:
-            raise not_found()
+        existing(identity.account_of(session, viewer, oidc.issuer, viewer.id))
         if len(sign_in.ways_in(session, viewer, viewer.id)) <= 1:
             raise HTTPException(409, "It is the last way in: set a password or a passkey first.")
         identity.unlink(session, viewer, oidc.issuer, viewer.id)

@@ -13,7 +13,7 @@ from api.fresh import Proof
 from api.links import link
 from api.once import Once
 from api.paging import Paging
-from api.problems import not_found
+from api.problems import existing, not_found
 from api.sessions import SERVICE, SignedIn, digest, new_code, writing
 from api.shapes import Names
 from api.shapes.people import (
@@ -173,10 +173,7 @@ def _set_disabled(person_id: str, viewer: Person, centre: CentreNow, disabled: b
 
 def find_person(session: Session, viewer: Person, person_id: str, *, lock: bool = True) -> PersonRow:
     """The person of this id; 404 when there is none. Nobody changes them meanwhile."""
-    row = admin.find(session, viewer, person_id, lock=lock)
-    if row is None:
-        raise not_found()
-    return row
+    return existing(admin.find(session, viewer, person_id, lock=lock))
 
 
 def _shown(session: Session, viewer: Person, now_ms: int, *rows: PersonRow) -> list[AccountHolder]:

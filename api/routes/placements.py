@@ -15,7 +15,7 @@ from api.centre import CentreNow
 from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
-from api.problems import Refused, invalid, not_found
+from api.problems import Refused, existing, invalid
 from api.routes.technical import require_technical, require_technical_of_the_farm
 from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Millis, Names
@@ -74,9 +74,7 @@ def place(
     """One place, with its version as ETag. What stands in it: `placements`; with values: `places`."""
     require_technical(viewer, site)
     with centre.registry.read() as session:
-        row = placements.get_place(session, viewer, site, place_id)
-    if row is None:
-        raise not_found()
+        row = existing(placements.get_place(session, viewer, site, place_id))
     account.note(site, ["technical"])
     tags.version(row.version)
     return _place(row)
@@ -90,9 +88,7 @@ def change_place(
     """Another name, or another position among the places."""
     require_technical_of_the_farm(viewer, site)
     with writing(centre, viewer, site) as session:
-        row = placements.get_place(session, viewer, site, place_id, to_change=True)
-        if row is None:
-            raise not_found()
+        row = existing(placements.get_place(session, viewer, site, place_id, to_change=True))
         tags.expect(row.version)
         names = given.name.both if given.name else None
         placements.change_place(session, viewer, row, names, given.position, centre.clock())
@@ -104,9 +100,7 @@ def remove_place(site: str, place_id: PlaceId, viewer: SignedIn, centre: CentreN
     """Takes out a place in which nothing stands; 409 while something does. What stood there stays true."""
     require_technical_of_the_farm(viewer, site)
     with writing(centre, viewer, site) as session:
-        row = placements.get_place(session, viewer, site, place_id, to_change=True)
-        if row is None:
-            raise not_found()
+        row = existing(placements.get_place(session, viewer, site, place_id, to_change=True))
         tags.expect(row.version)
         try:
             placements.remove_place(session, viewer, row, centre.clock())
@@ -130,8 +124,7 @@ def list_of(
     """What stood where when, the newest first; of one `subject`, or as it was at `at_ms`, where given."""
     require_technical(viewer, site)
     with centre.registry.read() as session:
-        if sites.get_site(session, viewer, site, "technical") is None:
-            raise not_found()
+        existing(sites.get_site(session, viewer, site, "technical"))
         rows = placements.list_placements(session, viewer, site, page.ask, page.after, subject=subject, at_ms=at_ms)
     account.note(site, ["technical"])
     shown, following = page.cut(rows, lambda row: (row.from_ms, row.public_id))
@@ -158,9 +151,7 @@ def one(
     """One placement, with its version as ETag."""
     require_technical(viewer, site)
     with centre.registry.read() as session:
-        row = placements.get_placement(session, viewer, site, placement_id)
-    if row is None:
-        raise not_found()
+        row = existing(placements.get_placement(session, viewer, site, placement_id))
     account.note(site, ["technical"])
     tags.version(row.version)
     return _placement(row)
@@ -175,9 +166,7 @@ def change(
     require_technical_of_the_farm(viewer, site)
     now_ms = centre.clock()
     with writing(centre, viewer, site) as session:
-        row = placements.get_placement(session, viewer, site, placement_id, to_change=True)
-        if row is None:
-            raise not_found()
+        row = existing(placements.get_placement(session, viewer, site, placement_id, to_change=True))
         tags.expect(row.version)
         try:
             placements.change(session, viewer, row, _wanted(given, now_ms), now_ms)
@@ -191,9 +180,7 @@ def remove(site: str, placement_id: PlacementId, viewer: SignedIn, centre: Centr
     """The placement was a mistake: the subject never stood there. For owner and family."""
     require_technical_of_the_farm(viewer, site)
     with writing(centre, viewer, site) as session:
-        row = placements.get_placement(session, viewer, site, placement_id, to_change=True)
-        if row is None:
-            raise not_found()
+        row = existing(placements.get_placement(session, viewer, site, placement_id, to_change=True))
         tags.expect(row.version)
         placements.remove(session, viewer, row, centre.clock())
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from sqlalchemy.orm import Session
 
 from api.centre import CentreNow
-from api.problems import not_found
+from api.problems import existing
 from api.sessions import SERVICE, Accounting, SignedIn
 from api.shapes import GatewayOut, Names, PlaceOut, PlacesOut, SubjectOut, ValueOut
 from collectors.registry import lora, sites
@@ -51,8 +51,7 @@ def places(site: str, viewer: SignedIn, centre: CentreNow, account: Accounting) 
     """
     now_ms = centre.clock()
     with centre.registry.read() as session:
-        if sites.get_site(session, viewer, site) is None:
-            raise not_found()
+        existing(sites.get_site(session, viewer, site))
         sight = farm_sight(session, SERVICE, viewer, site)
         standing = read_standing(session, SERVICE, site)
     told = PlacesOut(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Path, Query, Response
+from fastapi import APIRouter, Body, Path, Query
 
 from api.centre import CentreNow
 from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
-from api.problems import invalid, not_found
+from api.problems import existing, invalid
 from api.routes.consents import names, require_insider
 from api.sessions import SignedIn, writing
 from api.shapes import Millis, Names
@@ -120,9 +120,7 @@ def one(site: str, shift_id: ShiftId, viewer: SignedIn, centre: CentreNow, tags:
     """One line, with its version as ETag."""
     require_insider(viewer, site)
     with centre.registry.read() as session:
-        row = rota.get_shift(session, viewer, site, shift_id)
-        if row is None:
-            raise not_found()
+        row = existing(rota.get_shift(session, viewer, site, shift_id))
         people, callees = rota.people_of(session, viewer, site), rota.callees_of(session, viewer, site)
     tags.version(row.version)
     return _shown(row, people, callees)
@@ -130,22 +128,19 @@ def one(site: str, shift_id: ShiftId, viewer: SignedIn, centre: CentreNow, tags:
 
 @router.put("/sites/{site}/rota/{shift_id}")
 def change(
-    site: str, shift_id: ShiftId, given: Given, viewer: SignedIn, centre: CentreNow, tags: Changing,
-    response: Response,
+    site: str, shift_id: ShiftId, given: Given, viewer: SignedIn, centre: CentreNow, tags: Changing
 ) -> ShiftOut:  # fmt: skip
     """Makes the line say what is given; it may become one of another kind."""
     require_insider(viewer, site)
     with writing(centre, viewer, site) as session:
-        row = rota.get_shift(session, viewer, site, shift_id, to_change=True)
-        if row is None:
-            raise not_found()
+        row = existing(rota.get_shift(session, viewer, site, shift_id, to_change=True))
         tags.expect(row.version)
         try:
             rota.change_shift(session, viewer, row, _spec(given), centre.clock())
         except rota.NobodyThere as error:
             raise invalid(_where(given, error), str(error)) from None
         session.flush()
-        response.headers["ETag"] = f'"{row.version}"'
+        tags.changed(row.version)
         people, callees = rota.people_of(session, viewer, site), rota.callees_of(session, viewer, site)
         return _shown(row, people, callees)
 
@@ -155,9 +150,7 @@ def remove(site: str, shift_id: ShiftId, viewer: SignedIn, centre: CentreNow, ta
     """Takes the line out."""
     require_insider(viewer, site)
     with writing(centre, viewer, site) as session:
-        row = rota.get_shift(session, viewer, site, shift_id, to_change=True)
-        if row is None:
-            raise not_found()
+        row = existing(rota.get_shift(session, viewer, site, shift_id, to_change=True))
         tags.expect(row.version)
         rota.remove_shift(session, viewer, row, centre.clock())
 

@@ -12,7 +12,7 @@ from api.centre import PREFIX, Centre, CentreNow
 from api.etags import Changing, Tagging
 from api.fresh import Fresh, FreshOrFirst, fresh_or_first, fresh_until_ms, may_make_first_way, session_row
 from api.password_rules import PasswordRefused, check_new_password
-from api.problems import FieldError, Refused, invalid, not_found
+from api.problems import FieldError, Refused, existing, invalid, not_found
 from api.qr import qr_svg
 from api.routes.session import not_proved, signing_in_too_often
 from api.sessions import Browser, renew_session, writing
@@ -113,9 +113,7 @@ def add_passkey(
 def passkey(passkey_id: PasskeyId, browser: Browser, centre: CentreNow, tags: Tagging) -> PasskeyOut:
     """One of the signed-in person's passkeys."""
     with centre.registry.read() as session:
-        row = sign_in.get_passkey(session, browser.person, passkey_id)
-    if row is None:
-        raise not_found()
+        row = existing(sign_in.get_passkey(session, browser.person, passkey_id))
     tags.version(row.version)
     return _shown(row)
 
@@ -126,9 +124,7 @@ def rename_passkey(
 ) -> PasskeyOut:
     """Calls a passkey something else."""
     with writing(centre, browser.person) as session:
-        row = sign_in.get_passkey(session, browser.person, passkey_id, lock=True)
-        if row is None:
-            raise not_found()
+        row = existing(sign_in.get_passkey(session, browser.person, passkey_id, lock=True))
         tags.expect(row.version)
         sign_in.rename_passkey(session, row, given.name)
     response.headers["ETag"] = f'"{row.version}"'
@@ -139,9 +135,7 @@ def rename_passkey(
 def remove_passkey(passkey_id: PasskeyId, viewer: Fresh, request: Request, centre: CentreNow, tags: Changing) -> None:
     """The passkey opens nothing any more. The last way in stays."""
     with writing(centre, viewer) as session:
-        row = sign_in.get_passkey(session, viewer, passkey_id, lock=True)
-        if row is None:
-            raise not_found()
+        row = existing(sign_in.get_passkey(session, viewer, passkey_id, lock=True))
         tags.expect(row.version)
         try:
             sign_in.remove_passkey(session, viewer, row)
@@ -165,9 +159,7 @@ def set_password(
         elif not proves_password(centre, viewer, given.old):
             raise not_proved()
     with centre.registry.read() as session:
-        person = sign_in.usable_person(session, viewer, viewer.id)
-    if person is None:
-        raise not_found()
+        person = existing(sign_in.usable_person(session, viewer, viewer.id))
     try:
         check_new_password(given.password, (person.login, person.name))
     except PasswordRefused as error:

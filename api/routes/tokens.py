@@ -12,7 +12,7 @@ from api.centre import CentreNow
 from api.fresh import Proof
 from api.once import Once
 from api.paging import Paging
-from api.problems import invalid, not_found
+from api.problems import existing, invalid
 from api.sessions import Browser, writing
 from api.shapes import Names
 from api.shapes.tokens import NewToken, TokenIn, TokenOut, TokensOut
@@ -63,9 +63,7 @@ def make(given: TokenIn, browser: Browser, centre: CentreNow, once: Once, proof:
 def one(token_id: TokenId, browser: Browser, centre: CentreNow) -> TokenOut:
     """One token of the signed-in person, without its secret."""
     with centre.registry.read() as session:
-        row = tokens.get_token(session, browser.person, browser.person.id, token_id)
-    if row is None:
-        raise not_found()
+        row = existing(tokens.get_token(session, browser.person, browser.person.id, token_id))
     return shown(row, centre.clock())
 
 
@@ -73,8 +71,7 @@ def one(token_id: TokenId, browser: Browser, centre: CentreNow) -> TokenOut:
 def revoke(token_id: TokenId, browser: Browser, centre: CentreNow) -> None:
     """Ends the token at once, on open streams too. Again changes nothing."""
     with writing(centre, browser.person) as session:
-        if tokens.revoke(session, browser.person, browser.person.id, token_id, centre.clock()) is None:
-            raise not_found()
+        existing(tokens.revoke(session, browser.person, browser.person.id, token_id, centre.clock()))
 
 
 def shown(row: ApiToken, now_ms: int) -> TokenOut:
