@@ -13,8 +13,8 @@ last known to be right; who is shown something by consent is sent nothing while 
 
 A stream's memory is bounded: of readings it keeps one per series, the newest that it has not sent yet; of alert
 steps at most `MAX_STEPS`, and drops none: one that cannot keep up, or sends nothing for too long, is closed. Its
-phone connects again, names the last step it saw, and is told the rest from the registry, or to read anew. Readings are a
-hint of what the store holds, so that a page that was away reads the store.
+phone connects again, names the last step it saw, and is told the rest from the registry, or to read anew. Readings
+are a hint of what the store holds, so that a page that was away reads the store.
 """
 
 from __future__ import annotations

@@ -158,6 +158,6 @@ def _granted(
 def _detail(session: Session, row: Consent) -> dict[str, object]:
     person = session.get(PersonRow, row.person_id) if row.person_id is not None else None
     return {
-        "consent": row.id, "role": row.role, "person": person.public_id if person else None, "classes": list(row.classes),
-        "from_ms": row.from_ms, "until_ms": row.until_ms,
+        "consent": row.id, "role": row.role, "person": person.public_id if person else None,
+        "classes": list(row.classes), "from_ms": row.from_ms, "until_ms": row.until_ms,
     }  # fmt: skip

@@ -30,7 +30,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     """Opens the same registry anew, as another process does."""
-    url = request.getfixturevalue("postgres").create(f"r{secrets.token_hex(6)}") if request.param == "postgres" else f"sqlite:{tmp_path}/r.db"
+    url = f"sqlite:{tmp_path}/r.db"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres").create(f"r{secrets.token_hex(6)}")
     registries: list[Registry] = []
 
     def another() -> Registry:

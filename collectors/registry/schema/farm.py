@@ -38,8 +38,8 @@ class Shift(Base):
     """A line of the rota: a person of the farm, or a contact, is on call (`dated`, `weekly`) or away (`absence`).
 
     `dated` and `absence`: from `from_ms` until `to_ms`. `weekly`: on `weekdays` (0 is Monday) from `start_minute` of
-    the farm's own day for `minutes`, from the day `first_day` to `last_day` (ISO dates, both included, empty: always),
-    but not on `except_days`.
+    the farm's own day for `minutes`, from the day `first_day` to `last_day` (ISO dates, both included, empty:
+    always), but not on `except_days`.
     """
 
     __tablename__ = "shift"

@@ -90,9 +90,7 @@ def _contacts_and_rota() -> None:
         sa.Column("last_day", sa.String(length=10), nullable=False),
         sa.Column("except_days", sa.JSON(), nullable=False),
         sa.Column("note", sa.String(length=400), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["person_id"], ["person.id"], name="fk_shift_person_id_person", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["person_id"], ["person.id"], name="fk_shift_person_id_person", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["contact_id"], ["contact.id"], name="fk_shift_contact_id_contact", ondelete="CASCADE"
         ),
