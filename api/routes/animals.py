@@ -17,7 +17,7 @@ from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
 from api.problems import existing, invalid, not_found
-from api.sessions import SERVICE, Accounting, SignedIn, writing
+from api.sessions import SERVICE, Account, Accounting, SignedIn, writing
 from api.shapes import Names
 from api.shapes.herd import (
     AnimalIn,
@@ -71,6 +71,12 @@ def must_see(viewer: Viewer, site: str, data_class: DataClass) -> None:
         raise not_found()
 
 
+def may_try(account: Account, site: str, data_class: DataClass) -> None:
+    """`must_see`, for a change: its answer, also a refusal, tells what is there, and so is a read from outside."""
+    must_see(account.viewer, site, data_class)
+    account.note(site, {data_class})
+
+
 @router.get("/sites/{site}/animals")
 def list_of(
     site: str, viewer: SignedIn, centre: CentreNow, account: Accounting, page: Paging, tags: Tagging,
@@ -109,9 +115,11 @@ def herd(
 
 
 @router.post("/sites/{site}/animals", status_code=201)
-def add(site: str, given: AnimalIn, viewer: SignedIn, centre: CentreNow, once: Once) -> AnimalOut:
+def add(
+    site: str, given: AnimalIn, viewer: SignedIn, account: Accounting, centre: CentreNow, once: Once
+) -> AnimalOut:
     """A new animal, present and in no group. 409 when one of its numbers is another's."""
-    must_see(viewer, site, "herd")
+    may_try(account, site, "herd")
     if given.national_id is given.tag is given.number is None:
         require(viewer, site, "edit animals")
         raise invalid("", "one of national_id, tag and number is needed")
@@ -139,10 +147,11 @@ def one(
 
 @router.patch("/sites/{site}/animals/{animal}")
 def change(
-    site: str, animal: AnimalRef, given: AnimalPatch, viewer: SignedIn, centre: CentreNow, tags: Changing
+    site: str, animal: AnimalRef, given: AnimalPatch, viewer: SignedIn, account: Accounting,
+    centre: CentreNow, tags: Changing
 ) -> AnimalOut:  # fmt: skip
     """Changes what is given of an animal, found by its id or by one of its three numbers."""
-    must_see(viewer, site, "herd")
+    may_try(account, site, "herd")
     with writing(centre, viewer, site) as session:
         row = _found(session, viewer, site, animal, lock=True)
         require(viewer, site, "edit animals")
@@ -163,9 +172,11 @@ def change(
 
 
 @router.delete("/sites/{site}/animals/{animal}", status_code=204)
-def remove(site: str, animal: AnimalRef, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
+def remove(
+    site: str, animal: AnimalRef, viewer: SignedIn, account: Accounting, centre: CentreNow, tags: Changing
+) -> None:
     """Takes an animal out that was entered by mistake. 409 when events tell of it: enter a sale or a death then."""
-    must_see(viewer, site, "herd")
+    may_try(account, site, "herd")
     with writing(centre, viewer, site) as session:
         row = _found(session, viewer, site, animal, lock=True)
         require(viewer, site, "edit animals")

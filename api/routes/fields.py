@@ -14,7 +14,7 @@ from api.media import JSON, accepted
 from api.once import Once
 from api.paging import Paging
 from api.problems import existing, invalid
-from api.routes.animals import must_see
+from api.routes.animals import may_try, must_see
 from api.routes.consents import names
 from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Names
@@ -88,9 +88,9 @@ def list_of(
 
 
 @router.post("/sites/{site}/fields", status_code=201)
-def add(site: str, given: FieldIn, viewer: SignedIn, centre: CentreNow, once: Once) -> FieldOut:
+def add(site: str, given: FieldIn, viewer: SignedIn, account: Accounting, centre: CentreNow, once: Once) -> FieldOut:
     """A new field. Its outline is made regular; 422 says what is wrong with one that cannot be."""
-    must_see(viewer, site, "field")
+    may_try(account, site, "field")
     with once.write(site, "edit fields") as session:
         row = _tried(fields.add, session, viewer, site, _fields(given), centre.clock())
         return once.made(FieldOut(**_told(row)), f"/sites/{site}/fields/{row.id}", version=row.version)
@@ -111,10 +111,11 @@ def one(
 
 @router.patch("/sites/{site}/fields/{field}")
 def change(
-    site: str, field: FieldRef, given: FieldPatch, viewer: SignedIn, centre: CentreNow, tags: Changing,
+    site: str, field: FieldRef, given: FieldPatch, viewer: SignedIn, account: Accounting,
+    centre: CentreNow, tags: Changing,
 ) -> FieldOut:  # fmt: skip
     """Changes what is given of a field."""
-    must_see(viewer, site, "field")
+    may_try(account, site, "field")
     with writing(centre, viewer, site) as session:
         row = _found(session, viewer, site, field, lock=True)
         require(viewer, site, "edit fields")
@@ -125,9 +126,11 @@ def change(
 
 
 @router.delete("/sites/{site}/fields/{field}", status_code=204)
-def remove(site: str, field: FieldRef, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
+def remove(
+    site: str, field: FieldRef, viewer: SignedIn, account: Accounting, centre: CentreNow, tags: Changing
+) -> None:
     """Takes a field out, with its crops. Places, sensors and what they measured stay."""
-    must_see(viewer, site, "field")
+    may_try(account, site, "field")
     with writing(centre, viewer, site) as session:
         row = _found(session, viewer, site, field, lock=True)
         require(viewer, site, "edit fields")
@@ -166,10 +169,10 @@ def seasons(
 
 @router.post("/sites/{site}/fields/{field}/seasons", status_code=201)
 def add_season(
-    site: str, field: FieldRef, given: SeasonIn, viewer: SignedIn, centre: CentreNow, once: Once
+    site: str, field: FieldRef, given: SeasonIn, viewer: SignedIn, account: Accounting, centre: CentreNow, once: Once
 ) -> SeasonOut:
     """A crop on the field."""
-    must_see(viewer, site, "field")
+    may_try(account, site, "field")
     with once.write(site) as session:
         row = _found(session, viewer, site, field)
         told = given.model_dump()
@@ -194,11 +197,12 @@ def one_season(
 
 @router.patch("/sites/{site}/fields/{field}/seasons/{season}")
 def change_season(
-    site: str, field: FieldRef, season: SeasonId, given: SeasonPatch, viewer: SignedIn, centre: CentreNow,
+    site: str, field: FieldRef, season: SeasonId, given: SeasonPatch, viewer: SignedIn, account: Accounting,
+    centre: CentreNow,
     tags: Changing,
 ) -> SeasonOut:  # fmt: skip
     """Changes what is given of a crop."""
-    must_see(viewer, site, "field")
+    may_try(account, site, "field")
     with writing(centre, viewer, site) as session:
         row = _found_season(session, viewer, site, field, season, lock=True)
         require(viewer, site, "edit fields")
@@ -212,10 +216,16 @@ def change_season(
 
 @router.delete("/sites/{site}/fields/{field}/seasons/{season}", status_code=204)
 def remove_season(
-    site: str, field: FieldRef, season: SeasonId, viewer: SignedIn, centre: CentreNow, tags: Changing
+    site: str,
+    field: FieldRef,
+    season: SeasonId,
+    viewer: SignedIn,
+    account: Accounting,
+    centre: CentreNow,
+    tags: Changing,
 ) -> None:
     """Takes a crop out that was entered by mistake."""
-    must_see(viewer, site, "field")
+    may_try(account, site, "field")
     with writing(centre, viewer, site) as session:
         row = _found_season(session, viewer, site, field, season, lock=True)
         require(viewer, site, "edit fields")

@@ -12,7 +12,7 @@ from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
 from api.problems import existing, invalid
-from api.routes.animals import must_see
+from api.routes.animals import may_try, must_see
 from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Names
 from api.shapes.herd import (
@@ -62,9 +62,9 @@ def list_of(
 
 
 @router.post("/sites/{site}/groups", status_code=201)
-def add(site: str, given: GroupIn, viewer: SignedIn, centre: CentreNow, once: Once) -> GroupOut:
+def add(site: str, given: GroupIn, viewer: SignedIn, account: Accounting, centre: CentreNow, once: Once) -> GroupOut:
     """A new group."""
-    must_see(viewer, site, "herd")
+    may_try(account, site, "herd")
     with once.write(site, "edit animals") as session:
         try:
             row = groups.add(session, viewer, site, _fields(given), centre.clock())
@@ -88,10 +88,11 @@ def one(
 
 @router.patch("/sites/{site}/groups/{group}")
 def change(
-    site: str, group: GroupId, given: GroupPatch, viewer: SignedIn, centre: CentreNow, tags: Changing
+    site: str, group: GroupId, given: GroupPatch, viewer: SignedIn, account: Accounting,
+    centre: CentreNow, tags: Changing
 ) -> GroupOut:  # fmt: skip
     """Changes what is given of a group."""
-    must_see(viewer, site, "herd")
+    may_try(account, site, "herd")
     with writing(centre, viewer, site) as session:
         row = existing(groups.get_group(session, viewer, site, group, lock=True))
         require(viewer, site, "edit animals")
@@ -105,9 +106,11 @@ def change(
 
 
 @router.delete("/sites/{site}/groups/{group}", status_code=204)
-def remove(site: str, group: GroupId, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
+def remove(
+    site: str, group: GroupId, viewer: SignedIn, account: Accounting, centre: CentreNow, tags: Changing
+) -> None:
     """Takes a group out in which never an animal was; 409 otherwise."""
-    must_see(viewer, site, "herd")
+    may_try(account, site, "herd")
     with writing(centre, viewer, site) as session:
         row = existing(groups.get_group(session, viewer, site, group, lock=True))
         require(viewer, site, "edit animals")
@@ -137,9 +140,11 @@ def members(
 
 
 @router.post("/sites/{site}/groups/{group}/animals", status_code=201)
-def move_in(site: str, group: GroupId, given: MovesIn, viewer: SignedIn, centre: CentreNow, once: Once) -> MovesOut:
+def move_in(
+    site: str, group: GroupId, given: MovesIn, viewer: SignedIn, account: Accounting, centre: CentreNow, once: Once
+) -> MovesOut:
     """Moves animals into the group, all of them or none."""
-    must_see(viewer, site, "herd")
+    may_try(account, site, "herd")
     with once.write(site) as session:
         row = existing(groups.get_group(session, viewer, site, group))
         require(viewer, site, "enter events")

@@ -12,7 +12,7 @@ from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
 from api.problems import existing, invalid
-from api.routes.animals import GroupQuery, must_see
+from api.routes.animals import GroupQuery, may_try, must_see
 from api.routes.consents import names
 from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Line, Names
@@ -63,9 +63,11 @@ def list_of(
 
 
 @router.post("/sites/{site}/events", status_code=201)
-def enter(site: str, given: EventIn, viewer: SignedIn, centre: CentreNow, once: Once) -> EventOut:
+def enter(
+    site: str, given: EventIn, viewer: SignedIn, account: Accounting, centre: CentreNow, once: Once
+) -> EventOut:
     """Enters what happened. An event of this `key` that says the same is that one; one that does not answers 409."""
-    must_see(viewer, site, "herd")
+    may_try(account, site, "herd")
     told = Told(given.at_ms, given.detail, given.note)
     with once.write(site, "enter events") as session:
         animal = animals.find(session, viewer, site, given.animal)
@@ -95,10 +97,11 @@ def one(
 
 @router.put("/sites/{site}/events/{event}")
 def correct(
-    site: str, event: EventId, given: EventPut, viewer: SignedIn, centre: CentreNow, tags: Changing
+    site: str, event: EventId, given: EventPut, viewer: SignedIn, account: Accounting,
+    centre: CentreNow, tags: Changing
 ) -> EventOut:  # fmt: skip
     """Makes the event say something else; what it said stays in its history. From outside, one's own only."""
-    must_see(viewer, site, "herd")
+    may_try(account, site, "herd")
     told = Told(given.at_ms, given.detail, given.note)
     with writing(centre, viewer, site) as session:
         row = existing(herd_events.get_event(session, viewer, site, event, lock=True))
@@ -114,11 +117,11 @@ def correct(
 
 @router.delete("/sites/{site}/events/{event}", status_code=204)
 def delete(
-    site: str, event: EventId, viewer: SignedIn, centre: CentreNow, tags: Changing,
+    site: str, event: EventId, viewer: SignedIn, account: Accounting, centre: CentreNow, tags: Changing,
     why: Annotated[Line, Query(min_length=1, max_length=400, description="The reason, which stays")],
 ) -> None:  # fmt: skip
     """Makes the event count no more. It stays, with who deleted it and why. From outside, one's own only."""
-    must_see(viewer, site, "herd")
+    may_try(account, site, "herd")
     with writing(centre, viewer, site) as session:
         row = existing(herd_events.get_event(session, viewer, site, event, lock=True))
         require(viewer, site, "enter events")

@@ -34,6 +34,9 @@ AHEAD_MS: Final = 366 * 86_400_000
 WHAT: Final[Mapping[str, Names]] = {
     "/sites/{site}/maintenance": Names(ja="作業の 予定を 見ました", en="looked at maintenance windows"),
     "/sites/{site}/maintenance/{window_id}": Names(ja="作業の 予定を 見ました", en="looked at a maintenance window"),
+    "/sites/{site}/maintenance/{window_id}/end": Names(
+        ja="作業を 終えようと しました", en="set out to end maintenance"
+    ),
     "maintenance.planned": Names(ja="作業の 予定を 入れました", en="planned maintenance"),
     "maintenance.changed": Names(ja="作業の 予定を 直しました", en="changed maintenance"),
     "maintenance.ended": Names(ja="作業を 終えました", en="ended maintenance"),
@@ -65,9 +68,11 @@ def list_of(
 
 
 @router.post("/sites/{site}/maintenance", status_code=201)
-def plan(site: str, given: MaintenanceIn, viewer: SignedIn, centre: CentreNow, once: Once) -> MaintenanceOut:
+def plan(
+    site: str, given: MaintenanceIn, viewer: SignedIn, account: Accounting, centre: CentreNow, once: Once
+) -> MaintenanceOut:
     """Says that somebody works on something, from when until when; it may have begun up to 7 days ago."""
-    require_technical_of_the_farm(viewer, site)
+    require_technical_of_the_farm(account, site)
     with once.write(site, "plan maintenance") as session:
         try:
             row = maintenance.add_window(session, viewer, site, _spec(given), centre.clock())
@@ -91,10 +96,11 @@ def one(
 
 @router.put("/sites/{site}/maintenance/{window_id}")
 def change(
-    site: str, window_id: WindowId, given: MaintenanceIn, viewer: SignedIn, centre: CentreNow, tags: Changing
+    site: str, window_id: WindowId, given: MaintenanceIn, viewer: SignedIn, account: Accounting,
+    centre: CentreNow, tags: Changing
 ) -> MaintenanceOut:  # fmt: skip
     """Makes the window say what is given."""
-    require_technical_of_the_farm(viewer, site)
+    require_technical_of_the_farm(account, site)
     with writing(centre, viewer, site) as session:
         row = existing(maintenance.get_window(session, viewer, site, window_id, to_change=True))
         tags.expect(row.version)
@@ -107,9 +113,9 @@ def change(
 
 
 @router.post("/sites/{site}/maintenance/{window_id}/end")
-def end(site: str, window_id: WindowId, viewer: SignedIn, centre: CentreNow) -> MaintenanceOut:
+def end(site: str, window_id: WindowId, viewer: SignedIn, account: Accounting, centre: CentreNow) -> MaintenanceOut:
     """The work is done, earlier than planned. Again changes nothing."""
-    require_technical_of_the_farm(viewer, site)
+    require_technical_of_the_farm(account, site)
     with writing(centre, viewer, site) as session:
         row = existing(maintenance.get_window(session, viewer, site, window_id, to_change=True))
         maintenance.end_window(session, viewer, row, centre.clock())
@@ -117,9 +123,11 @@ def end(site: str, window_id: WindowId, viewer: SignedIn, centre: CentreNow) -> 
 
 
 @router.delete("/sites/{site}/maintenance/{window_id}", status_code=204)
-def remove(site: str, window_id: WindowId, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
+def remove(
+    site: str, window_id: WindowId, viewer: SignedIn, account: Accounting, centre: CentreNow, tags: Changing
+) -> None:
     """Takes out a window that has not begun; 409 for one that has, which is ended instead."""
-    require_technical_of_the_farm(viewer, site)
+    require_technical_of_the_farm(account, site)
     with writing(centre, viewer, site) as session:
         row = existing(maintenance.get_window(session, viewer, site, window_id, to_change=True))
         tags.expect(row.version)

@@ -56,9 +56,11 @@ WHAT: Final[Mapping[str, Names]] = {
 
 
 @router.post("/sites/{site}/places", status_code=201)
-def add_place(site: str, given: PlaceIn, viewer: SignedIn, centre: CentreNow, once: Once) -> PlaceRowOut:
+def add_place(
+    site: str, given: PlaceIn, viewer: SignedIn, account: Accounting, centre: CentreNow, once: Once
+) -> PlaceRowOut:
     """A new place, behind the others."""
-    require_technical_of_the_farm(viewer, site)
+    require_technical_of_the_farm(account, site)
     with once.write(site, "edit placements") as session:
         try:
             row = placements.add_place(session, viewer, site, given.kind, given.name.both, centre.clock(), given.id)
@@ -82,11 +84,12 @@ def place(
 
 @router.patch("/sites/{site}/places/{place_id}")
 def change_place(
-    site: str, place_id: PlaceId, given: PlaceChange, viewer: SignedIn, centre: CentreNow, tags: Changing,
+    site: str, place_id: PlaceId, given: PlaceChange, viewer: SignedIn, account: Accounting,
+    centre: CentreNow, tags: Changing,
     response: Response,
 ) -> PlaceRowOut:  # fmt: skip
     """Another name, or another position among the places."""
-    require_technical_of_the_farm(viewer, site)
+    require_technical_of_the_farm(account, site)
     with writing(centre, viewer, site) as session:
         row = existing(placements.get_place(session, viewer, site, place_id, to_change=True))
         tags.expect(row.version)
@@ -96,9 +99,11 @@ def change_place(
 
 
 @router.delete("/sites/{site}/places/{place_id}", status_code=204)
-def remove_place(site: str, place_id: PlaceId, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
+def remove_place(
+    site: str, place_id: PlaceId, viewer: SignedIn, account: Accounting, centre: CentreNow, tags: Changing
+) -> None:
     """Takes out a place in which nothing stands; 409 while something does. What stood there stays true."""
-    require_technical_of_the_farm(viewer, site)
+    require_technical_of_the_farm(account, site)
     with writing(centre, viewer, site) as session:
         row = existing(placements.get_place(session, viewer, site, place_id, to_change=True))
         tags.expect(row.version)
@@ -132,9 +137,11 @@ def list_of(
 
 
 @router.post("/sites/{site}/placements", status_code=201)
-def move(site: str, given: PlacementIn, viewer: SignedIn, centre: CentreNow, once: Once) -> PlacementOut:
+def move(
+    site: str, given: PlacementIn, viewer: SignedIn, account: Accounting, centre: CentreNow, once: Once
+) -> PlacementOut:
     """Moves a subject, or places it. Where it stands already with this role nothing changes."""
-    require_technical_of_the_farm(viewer, site)
+    require_technical_of_the_farm(account, site)
     wanted = Move(given.subject, given.place, given.role, given.name.both if given.name else None, given.from_ms)
     with once.write(site, "edit placements") as session:
         try:
@@ -159,11 +166,12 @@ def one(
 
 @router.patch("/sites/{site}/placements/{placement_id}")
 def change(
-    site: str, placement_id: PlacementId, given: PlacementChange, viewer: SignedIn, centre: CentreNow,
+    site: str, placement_id: PlacementId, given: PlacementChange, viewer: SignedIn, account: Accounting,
+    centre: CentreNow,
     tags: Changing, response: Response,
 ) -> PlacementOut:  # fmt: skip
     """Another name or role, taken away, or corrected: where and when it really stood."""
-    require_technical_of_the_farm(viewer, site)
+    require_technical_of_the_farm(account, site)
     now_ms = centre.clock()
     with writing(centre, viewer, site) as session:
         row = existing(placements.get_placement(session, viewer, site, placement_id, to_change=True))
@@ -176,9 +184,11 @@ def change(
 
 
 @router.delete("/sites/{site}/placements/{placement_id}", status_code=204)
-def remove(site: str, placement_id: PlacementId, viewer: SignedIn, centre: CentreNow, tags: Changing) -> None:
+def remove(
+    site: str, placement_id: PlacementId, viewer: SignedIn, account: Accounting, centre: CentreNow, tags: Changing
+) -> None:
     """The placement was a mistake: the subject never stood there. For owner and family."""
-    require_technical_of_the_farm(viewer, site)
+    require_technical_of_the_farm(account, site)
     with writing(centre, viewer, site) as session:
         row = existing(placements.get_placement(session, viewer, site, placement_id, to_change=True))
         tags.expect(row.version)

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from api.sessions import COOKIE
 from collectors.imports import work
 from collectors.registry import Registry, animals, consent, people, recovery, tokens
-from collectors.registry.schema import PersonRow, WebSession
+from collectors.registry.schema import AuditRow, PersonRow, WebSession
 from collectors.registry.schema.access import ApiToken
 from collectors.registry.schema.herd import Animal, HerdEvent
 from collectors.registry.viewer import Service
@@ -215,3 +215,30 @@ def test_a_long_body_is_not_waited_for_from_who_may_not_send_one(centre: Centre)
         with socket.create_connection((browser.base_url.host, browser.base_url.port or 0), 10) as raw:
             raw.sendall(asked.encode())
             assert raw.recv(100).startswith(b"HTTP/1.1 404 ")
+
+
+# ------------------------------------------------------------------------------------------ what goes by a side door
+
+
+def test_what_a_refused_change_tells_a_guest_stands_in_the_audit_too(centre: Centre) -> None:
+    with centre.registry.write() as session:
+        animals.add(session, CONSOLE, SITE, {"number": "7"}, centre.clock())
+    vet, fitter = centre.person("vet", shikaoi_001="vet"), centre.person("fitter", shikaoi_001="technician")
+    centre.consent(SITE, "herd", role="vet")
+    centre.consent(SITE, "technical", role="technician")
+    event = {"animal": "number:8", "at_ms": centre.clock(), "detail": {"kind": "heat"}}
+    asked: list[tuple[int, int, str, str, dict[str, Any]]] = [
+        (403, vet, "PATCH", "/animals/number:7", {"name": "はな"}),
+        (404, vet, "PATCH", "/animals/number:8", {"name": "はな"}),
+        (422, vet, "POST", "/events", event),
+        (404, fitter, "PATCH", "/places/nowhere", {"position": 0}),
+        (422, fitter, "POST", "/placements", {"subject": "tank-1", "place": "nowhere"}),
+    ]
+    with centre.serving() as browser:
+        for number, (status, who, method, path, body) in enumerate(asked, 1):
+            headers = by(centre, who) | {"If-Match": "*"}
+            answer = browser.request(method, f"/api/v1/sites/{SITE}{path}", headers=headers, json=body)
+            assert answer.status_code == status, (path, answer.text)
+            with centre.registry.read() as session:
+                reads = session.scalars(select(AuditRow).where(AuditRow.kind == "read")).all()
+            assert sum(row.count for row in reads) == number, path
