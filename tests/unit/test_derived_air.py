@@ -99,8 +99,9 @@ def test_dew_points_of_the_chart(air_c: float, rh_pct: float, dew_c: float) -> N
 
 
 def test_grams_of_water_are_those_of_the_chart() -> None:
-    # Saturated air at 20 ℃ holds 17.3 g/m³, at 0 ℃ 4.85 g/m³; at 101.325 kPa 14.7 g/kg at 20 ℃ (ASHRAE, table 2).
+    # Saturated air at 20 ℃ holds 17.3 g/m³, at 30 ℃ 30.4, at 0 ℃ 4.85; at 101.325 kPa 14.7 g/kg at 20 ℃ (ASHRAE, table 2).
     assert float(absolute_humidity(20, 100)) == pytest.approx(17.3, abs=0.05)
+    assert float(absolute_humidity(30, 100)) == pytest.approx(30.4, abs=0.06)
     assert float(absolute_humidity(0, 100)) == pytest.approx(4.85, abs=0.02)
     assert float(mixing_ratio(20, 100)) == pytest.approx(14.7, abs=0.1)
     assert float(vapour_deficit_kpa(25, 60)) == pytest.approx(1.267, abs=0.01)  # FAO-56, es(25) = 3.168 kPa
@@ -223,6 +224,11 @@ def test_far_outside_nothing_is_said(quantity: Callable[..., object]) -> None:
 def test_air_without_any_water_has_no_dew_point() -> None:
     assert np.isnan(dew_point(20.0, 0.0))
     assert np.isnan(frost_point(20.0, -5.0))
+
+
+def test_above_zero_dew_comes_and_no_frost() -> None:
+    assert np.isnan(frost_point([20.0, 1.0], [80.0, 100.0])).all()
+    assert float(frost_point(5.0, 40.0)) < 0.0  # dry enough that a surface freezes before it is wet
 
 
 def test_a_humidity_beyond_100_counts_as_100() -> None:
