@@ -107,14 +107,20 @@ def say_first_link(settings: Settings) -> bool:
 
 @user.command("first-link")
 def first_link(if_needed: Annotated[bool, typer.Option("--if-needed", hidden=True)] = False) -> None:
-    """Print again the address by which the first administrator is made; the one before holds no more."""
+    """Print a link that makes the first administrator.
+
+    Once, within an hour; the links before hold no more. Refused once somebody administers this Makiba.
+    """
     if not say_first_link(load_settings()) and not if_needed:
         raise wrong("there is an administrator already; see `makiba user list`")
 
 
 @user.command()
-def password(login: Annotated[str, typer.Argument(help="Whose")]) -> None:
-    """Give a person a new password, asked for or read from standard input, and sign them out everywhere."""
+def password(login: Annotated[str, typer.Argument(help="The person's login")]) -> None:
+    """Give a person a new password.
+
+    It is asked for, or read from standard input. They are signed out everywhere.
+    """
     from api.password_rules import PasswordRefused, check_new_password
     from api.passwords import Passwords
     from collectors.registry import people
@@ -136,8 +142,11 @@ def password(login: Annotated[str, typer.Argument(help="Whose")]) -> None:
 
 
 @user.command()
-def recover(login: Annotated[str, typer.Argument(help="Whom")]) -> None:
-    """Print an address that lets a person in once, within an hour; all that let them in before is void at once."""
+def recover(login: Annotated[str, typer.Argument(help="The person's login")]) -> None:
+    """Print a link for who cannot get in any more.
+
+    It lets them in once, within an hour. All that let them in before is void at once.
+    """
     from api.sessions import digest, new_code
     from collectors.registry import admin, people, recovery
 
@@ -193,7 +202,7 @@ def add(
 
 @user.command()
 def invite(
-    login: Annotated[str, typer.Argument(help="Whom")],
+    login: Annotated[str, typer.Argument(help="The person's login")],
     hours: Annotated[float, typer.Option(help="For how long the code holds", min=0.01, max=24 * 366)] = 72,
     uses: Annotated[int, typer.Option(help="How often; 0: as often as wanted until then", min=0, max=1000)] = 1,
 ) -> None:
@@ -238,7 +247,7 @@ def list_() -> None:
 
 @user.command()
 def disable(
-    login: Annotated[str, typer.Argument(help="Whom")],
+    login: Annotated[str, typer.Argument(help="The person's login")],
     undo: Annotated[bool, typer.Option("--undo", help="Let them in again")] = False,
 ) -> None:
     """Shut a person out, in every browser, at once."""

@@ -32,7 +32,10 @@ def give(
     show: Annotated[list[str], typer.Option(help=f"May be repeated: {', '.join(DATA_CLASSES)}")],
     days: Annotated[float, typer.Option(help="For how long; 0: until it is withdrawn", min=0, max=36_500)] = 0,
 ) -> None:
-    """Show classes of a farm's data to a role on it, or to one person who has such a role. Prints its id."""
+    """Show some of a farm's data to somebody.
+
+    Classes of it, to everybody with a role there or to one person who has such a role. Prints the id of the consent.
+    """
     from collectors.registry import consent, people, sites
 
     with command_registry() as registry, registry.write() as session:
@@ -55,7 +58,10 @@ def give(
 
 @app.command("list")
 def list_(site: Annotated[str, typer.Argument(help="Whose data")]) -> None:
-    """List all consents of a farm: id, to whom, what, since when, and until when or that it is withdrawn."""
+    """List all consents of a farm.
+
+    Each with id, to whom, what, since when, and until when, or that it is withdrawn.
+    """
     from collectors.registry import consent, people
 
     with command_registry() as registry, registry.read() as session:

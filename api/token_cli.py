@@ -22,24 +22,28 @@ app = typer.Typer(
     help="Programs that act for a person, and their tokens.",
 )
 
-Login = Annotated[str, typer.Argument(help="For whom the program acts")]
+Login = Annotated[str, typer.Argument(help="Login of the person for whom the program acts")]
 
 
 @app.command()
 def make(
     login: Login,
     name: Annotated[str, typer.Option(help="What the program is called")],
-    days: Annotated[float, typer.Option(help="For how long", min=0.01, max=366)],
+    days: Annotated[float, typer.Option(help="For how many days it holds", min=0.01, max=366)],
     site: Annotated[list[str] | None, typer.Option(help="Of this farm only; may be repeated")] = None,
     show: Annotated[
-        list[str] | None, typer.Option(help=f"These classes only: {', '.join(DATA_CLASSES)}; may be repeated")
+        list[str] | None, typer.Option(help=f"These classes of data only: {', '.join(DATA_CLASSES)}; may be repeated")
     ] = None,
     may: Annotated[
-        list[str] | None, typer.Option(help=f"These only: {', '.join(sorted(FOR_PROGRAMS))}; may be repeated")
+        list[str] | None,
+        typer.Option(help=f"It may change only this: {', '.join(sorted(FOR_PROGRAMS))}; may be repeated"),
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="It changes nothing")] = False,
 ) -> None:
-    """Make a token and print it; it is not told again. It can do what its person may, less what is left out here."""
+    """Make a token and print it, this once.
+
+    A program with it can do what its person may, unless an option says less.
+    """
     from api import tokens as written
     from collectors.registry import people, tokens
 
@@ -68,7 +72,10 @@ def make(
 
 @app.command("list")
 def list_(login: Login) -> None:
-    """List a person's tokens: id, name, farms, classes, actions, and until when or that it is revoked."""
+    """List the tokens of a person.
+
+    Each with id, name, farms, classes, actions, and until when, or that it is revoked.
+    """
     from collectors.registry import people, tokens
 
     with command_registry() as registry, registry.read() as session:

@@ -215,7 +215,10 @@ def site_list() -> None:
 
 @site.command("gateways")
 def site_gateways(site: str) -> None:
-    """The gateways of SITE, what they last said and when, and how many devices they have."""
+    """The gateways of a farm.
+
+    What each last said and when, and how many devices it has.
+    """
     from collectors.registry import sites
 
     with explained(), own_registry() as registry, registry.read() as session:
@@ -236,7 +239,10 @@ def site_refused(
     limit: int = 20,
     pack: Annotated[int | None, typer.Option(help="Write the whole pack of the letter with this number")] = None,
 ) -> None:
-    """The newest records that were refused (dead letters), with the reason."""
+    """Records that were refused, and why.
+
+    The newest dead letters, of all gateways or of one.
+    """
     from collectors.registry import dead_letters
 
     with explained(), own_registry() as registry, registry.read() as session:

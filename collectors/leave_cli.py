@@ -24,7 +24,10 @@ Site = Annotated[str, typer.Argument(help="The farm's id, such as shikaoi-012")]
 
 
 def archive(site: Site, file: Annotated[Path, typer.Argument(help="The ZIP to write")]) -> None:
-    """Write all data of SITE into one file: CSV, Parquet, SenML, and everything else as JSON."""
+    """Write all data of a farm into one ZIP.
+
+    Readings as CSV, Parquet and SenML, everything else as JSON. Nothing is changed.
+    """
     settings = load_settings()
     with explained():
         registry = open_own_registry(settings)
@@ -43,8 +46,9 @@ def leave(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
     stay: Annotated[bool, typer.Option("--stay", help="It stays after all: its gateways send again")] = False,
 ) -> None:
-    """Delete SITE and all of its data everywhere, after writing it to a file; prints the receipt.
+    """Delete a farm everywhere; prints a receipt.
 
+    All of its data is written to a file first, unless its owner wants none.
     The owner's decision: ask for it in writing. Nothing brings the farm back but the file.
     """
     if not stay and (file is None) != without_archive:

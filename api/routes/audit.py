@@ -63,5 +63,5 @@ def _shown(row: AuditRow, what: Mapping[str, Names]) -> AuditOut:
 
 
 def _role_name(role: str) -> Names:
-    known = next((words for name, words in ROLE_NAMES.items() if name == role), None)
+    known = ROLE_NAMES.get(role)
     return names(known) if known else ADMIN if role == "admin" else NO_ROLE

@@ -106,8 +106,7 @@ def names(words: Mapping[str, str]) -> Names:
 
 
 def _grantee(session: Session, row: Consent) -> Names:
-    for role, words in ROLE_NAMES.items():
-        if role == row.role:
-            return names(words)
+    if row.role is not None:
+        return names(ROLE_NAMES[row.role])
     person = people.get_person(session, SERVICE, row.person_id) if row.person_id is not None else None
     return Names(ja=person.name, en=person.name) if person else GONE

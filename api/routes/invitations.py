@@ -231,7 +231,7 @@ def _shown(session: Session, row: SiteInvitation, now_ms: int) -> InvitationOut:
         {
             "id": row.id,
             "role": row.role,
-            "role_name": next(names(words) for role, words in ROLE_NAMES.items() if role == row.role),
+            "role_name": names(ROLE_NAMES[row.role]),
             "name": row.name,
             "language": row.language,
             "invited_by": _name(session, row.invited_by),

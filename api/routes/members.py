@@ -142,7 +142,7 @@ def _shown(session: Session, viewer: Person, site: str, now_ms: int, *shown: Mem
                 "id": m.person.public_id,
                 "name": m.person.name,
                 "role": m.role,
-                "role_name": next(names(words) for role, words in ROLE_NAMES.items() if role == m.role),
+                "role_name": names(ROLE_NAMES[m.role]),
                 "me": m.person.id == viewer.id,
                 "disabled": m.person.disabled_ms is not None,
                 "asked_to_be_let_in_ms": asked.get(m.person.id),

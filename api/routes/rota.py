@@ -193,7 +193,7 @@ def _shown(row: Shift, people: Mapping[int, str], callees: Mapping[Who, Callee])
 
 
 def _turn(turn: OnCall, callee: Callee) -> OnCallOut:
-    role = next((words for name, words in ROLE_NAMES.items() if name == callee.role), None)
+    role = ROLE_NAMES.get(callee.role or "")
     kind, identity = turn.who
     return OnCallOut(
         person=identity if kind == "person" else None, contact=identity if kind == "contact" else None,

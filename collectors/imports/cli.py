@@ -74,7 +74,10 @@ def animals_(
     preview: PreviewOption = False,
     yes: YesOption = False,
 ) -> None:
-    """Animals by their ten digits, ear tag or number: created or changed."""
+    """Animals: new ones, and what changed.
+
+    They are found by their ten digits, ear tag or number. Each row is shown before anything is done.
+    """
     _run("animals", file, mapping, site, preview=preview, yes=yes)
 
 
@@ -86,7 +89,10 @@ def events_(
     preview: PreviewOption = False,
     yes: YesOption = False,
 ) -> None:
-    """What happened to animals: calvings, inseminations, treatments and so on."""
+    """Events of animals: calvings, treatments, …
+
+    Each row is shown before anything is done.
+    """
     _run("events", file, mapping, site, preview=preview, yes=yes)
 
 

@@ -32,7 +32,10 @@ def _outlets() -> None:
 
 @outlet.command("home-assistant")
 def home_assistant() -> None:
-    """Tell a Home Assistant of the farm that the settings name (MAKIBA_HOME_ASSISTANT_…), until Ctrl-C."""
+    """Tell a Home Assistant of a farm's sensors.
+
+    Which farm and which broker, the settings say (MAKIBA_HOME_ASSISTANT_…). It runs until Ctrl-C.
+    """
     settings = load_settings()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     options = _options(settings)

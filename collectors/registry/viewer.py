@@ -72,7 +72,7 @@ FOR_PROGRAMS: Final[frozenset[Action]] = frozenset({
 })  # fmt: skip
 """What a token may allow. Who sees a farm, who belongs to it and its end are for people at a browser to decide."""
 
-ROLE_NAMES: Final[Mapping[Role, Mapping[str, str]]] = {
+ROLE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "owner": {"ja": "経営主", "en": "owner"},
     "family": {"ja": "家族", "en": "family"},
     "worker": {"ja": "従業員", "en": "worker"},
