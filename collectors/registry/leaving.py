@@ -16,13 +16,14 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from collectors.registry import audit
 from collectors.registry.belongings import delete_rows
 from collectors.registry.schema import PersonRow, RoleRow, Site, SiteStore
 from collectors.registry.schema.access import ApiToken
+from collectors.registry.schema.identity import AdminStep
 from collectors.registry.schema.leave import Departure
 from collectors.registry.viewer import Viewer, require, require_service, spell
 
@@ -115,6 +116,8 @@ def unfinished(session: Session, viewer: Viewer) -> Sequence[Departure]:
 def finish(session: Session, viewer: Viewer, departure_id: str, series: int, now_ms: int) -> Departure:
     """Deletes all rows of the farm, and the accounts of whoever belonged to it only. Its readings are gone before.
 
+    The administrators' book keeps what was done, to whom only by id.
+
     `series`: how many the store held. Done already: nothing more happens.
     """
     require_service(viewer)
@@ -127,6 +130,8 @@ def finish(session: Session, viewer: Viewer, departure_id: str, series: int, now
     only_here = _only_on(session, row.site_id)
     delete_rows(session, row.site_id, counts.__setitem__)
     if only_here:
+        named = select(PersonRow.public_id).where(PersonRow.id.in_(only_here))
+        session.execute(update(AdminStep).where(AdminStep.person.in_(named)).values(about=""))
         session.execute(delete(PersonRow).where(PersonRow.id.in_(only_here)))
         counts["person"] = len(only_here)
     _forget_in_tokens(session, row.site_id)

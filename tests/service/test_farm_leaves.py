@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -13,21 +14,35 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
+from sqlalchemy.orm import Session
 
 from analytics import alert_book
 from analytics.decision import Decision
 from collectors.ingest import Ingest, Pack
 from collectors.out import leave
 from collectors.out.archive import archive
-from collectors.registry import belongings, dead_letters, leaving, people, sites, sources
+from collectors.registry import (
+    admin,
+    belongings,
+    comparisons,
+    dead_letters,
+    leaving,
+    once,
+    people,
+    sites,
+    sources,
+    tokens,
+)
 from collectors.registry.dead_letters import Letter
 from collectors.registry.schema import Base, PersonRow
+from collectors.registry.schema.comparisons import Comparison
 from collectors.registry.viewer import Service
 from makiba import senml
 from makiba.reading import Reading, Series
@@ -92,6 +107,11 @@ def rows_left(centre: Centre, words: tuple[str, ...]) -> dict[str, list[str]]:
                 if said and table.name != "departure":
                     found.setdefault(table.name, []).extend(said)
     return found
+
+
+def number_of(centre: Centre, login: str) -> int:
+    with centre.registry.read() as session:
+        return session.scalars(select(PersonRow.id).where(PersonRow.login == login)).one()
 
 
 def counted(centre: Centre) -> dict[str, int]:
@@ -188,6 +208,85 @@ def test_a_farm_that_left_is_nowhere_and_the_other_is_whole(centre: Centre) -> N
     assert receipt["deleted"]["dead_letter"] == 2
     with centre.registry.read() as session:
         assert set(session.scalars(select(PersonRow.login))) == {"jiro", "taro"}
+
+
+def fill(centre: Centre, site: str, owner: int) -> None:
+    """Something in every part that a farm may use, with the farm's name or its people's in it."""
+    for part in ("first", "farm", "herd", "imports", "people"):
+        importlib.import_module(f"tests.service.borders.{part}").ROOM.ids(Filled(centre), site)
+    now_ms, word = centre.clock(), f"word of {site}"
+    with centre.registry.write() as session:
+        person = people.viewer_of(session, Service("api"), owner, now_ms)
+        assert person is not None
+        for sites_, name in (((site,), word), ((SITE, OTHER), "both"), (None, "all")):
+            wish = tokens.Wish(name, now_ms + 86_400_000, sites_)
+            if all(one in person.roles for one in sites_ or ()):
+                tokens.make(session, CONSOLE, person, secrets.token_hex(8), secrets.token_hex(32), wish, now_ms)
+        comparisons.join(session, CONSOLE, site, "tank", now_ms)
+        admin.note(session, CONSOLE, "added", session.get_one(PersonRow, owner), now_ms)
+        once.claim(session, person, secrets.token_hex(32), "0" * 64, site, now_ms)
+        session.merge(Comparison(measure="m", period="2026-01", published_ms=1, parties=8, bands=[]))
+        session.flush()
+        for table in belongings.tables_of(site):
+            if not session.scalar(select(func.count()).select_from(table).where(belongings.tables_of(site)[table])):
+                session.execute(table.insert().values(made_up(session, table, site, word, owner)))
+
+
+def made_up(session: Session, table: Table, site: str, word: str, owner: int) -> dict[str, Any]:
+    """A row of `table` that is of `site`: keys of rows that there are, and `word` in every text that takes it."""
+    of = belongings.tables_of(site)
+    row: dict[str, Any] = {}
+    for column in table.columns:
+        key = next(iter(column.foreign_keys), None)
+        kind = column.type.python_type
+        if column.name == "id" and kind is int:
+            continue  # the database's own number
+        if column.name in ("site_id", "site"):
+            row[column.name] = site
+        elif column.name == "person_id":
+            row[column.name] = owner
+        elif key is not None:
+            found = select(key.column).where(of[key.column.table]) if key.column.table in of else select(key.column)
+            row[column.name] = session.scalar(found.limit(1))
+        elif column.name == "gateway_id":
+            row[column.name] = f"src-{site}"
+        elif kind is str:
+            row[column.name] = word[-(getattr(column.type, "length", None) or 200) :]
+        elif kind in (dict, list, object):  # JSON
+            row[column.name] = {"word": word}
+        else:
+            row[column.name] = kind(1)
+    return row
+
+
+@dataclass(frozen=True)
+class Filled:
+    centre: Centre
+
+
+def test_a_farm_that_used_every_part_leaves_no_cell_behind(centre: Centre) -> None:
+    hanako, taro = number_of(centre, "hanako"), number_of(centre, "taro")
+    for site, owner in ((SITE, hanako), (OTHER, taro)):
+        fill(centre, site, owner)
+    before = rows_left(centre, (OTHER, "taro", "gw-b"))
+    with centre.registry.read() as session:
+        tables = belongings.tables_of(SITE)
+        assert [t.name for t in tables if not session.scalar(select(func.count()).where(tables[t]))] == []
+    with centre.signed_in() as browser:
+        receipt, packed = leave_by_api(centre, browser)
+    bundle = zipfile.ZipFile(io.BytesIO(packed))
+    registry = bundle.read("registry.json").decode()
+    assert {t.name for t in tables} - {"site"} <= set(json.loads(registry)) | {
+        "role",
+        "recovery_link",
+        "account_role",
+    }
+    for secret in (OTHER, "taro", "gw-b", "code_hash", "secret_hash"):
+        assert secret not in registry
+    assert rows_left(centre, (*SECRETS, f"word of {SITE}")) == {}
+    after = rows_left(centre, (OTHER, "taro", "gw-b"))
+    assert {name: len(cells) for name, cells in after.items()} == {name: len(cells) for name, cells in before.items()}
+    assert receipt["deleted"]["animal"] > 0
 
 
 def test_nothing_is_taken_while_it_leaves_and_all_of_it_when_it_stays(centre: Centre) -> None:
