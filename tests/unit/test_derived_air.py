@@ -99,7 +99,7 @@ def test_dew_points_of_the_chart(air_c: float, rh_pct: float, dew_c: float) -> N
 
 
 def test_grams_of_water_are_those_of_the_chart() -> None:
-    # Saturated air at 20 ℃ holds 17.3 g/m³, at 30 ℃ 30.4, at 0 ℃ 4.85; at 101.325 kPa 14.7 g/kg at 20 ℃ (ASHRAE, table 2).
+    # Saturated: 17.3 g/m³ at 20 ℃, 30.4 at 30, 4.85 at 0; at 101.325 kPa 14.7 g/kg at 20 ℃ (ASHRAE, table 2).
     assert float(absolute_humidity(20, 100)) == pytest.approx(17.3, abs=0.05)
     assert float(absolute_humidity(30, 100)) == pytest.approx(30.4, abs=0.06)
     assert float(absolute_humidity(0, 100)) == pytest.approx(4.85, abs=0.02)
