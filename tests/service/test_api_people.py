@@ -283,7 +283,7 @@ def test_two_owners_who_demote_each_other_at_the_same_moment_do_not_both_succeed
 
         with ThreadPoolExecutor(2) as pool:
             answers = sorted(pool.map(demote, (0, 1), (1, 0)))
-        # Who comes second is no owner any more by then (404 when they lost that meanwhile), or is told that a farm keeps one.
+        # Who comes second is no owner any more by then (404: they lost that meanwhile), or a farm keeps one.
         assert answers in ([200, 403], [200, 404], [200, 409])
         assert sorted(str(role_of(racing, owner)) for owner in owners) == ["owner", "worker"]
 
