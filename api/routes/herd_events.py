@@ -16,7 +16,7 @@ from api.routes.animals import GroupQuery, may_try, must_see
 from api.routes.consents import names
 from api.sessions import Accounting, SignedIn, writing
 from api.shapes import Line, Names
-from api.shapes.herd import DeletedOut, EventBeforeOut, EventIn, EventOut, EventPut, EventRow, EventsOut
+from api.shapes.herd_events import DeletedOut, EventBeforeOut, EventIn, EventOut, EventPut, EventRow, EventsOut
 from collectors.registry import animals, herd_events
 from collectors.registry.herd_events import Told
 from collectors.registry.schema.herd import HerdEvent, HerdEventBefore
