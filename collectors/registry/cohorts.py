@@ -79,10 +79,13 @@ def _apart(members: frozenset[Party], earlier: Earlier, chance: random.Random) -
         members -= came
     went = earlier.lost + len(earlier.parties - members)
     if 0 < went < K:
-        members -= frozenset(
-            chance.sample(sorted(members & earlier.parties, key=sorted), min(len(members), K - went))
-        )
+        stayed: list[Party] = sorted(members & earlier.parties, key=_in_order)
+        members -= frozenset(chance.sample(stayed, min(len(members), K - went)))
     return members
+
+
+def _in_order(party: Party) -> list[str]:
+    return sorted(party)
 
 
 def bands_of(values: Collection[float], step: float) -> tuple[float, ...]:

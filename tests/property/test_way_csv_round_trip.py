@@ -55,7 +55,7 @@ def read(data: bytes, mapping: Path, encoding: str) -> list[Reading]:
     bound = bind(found, heads, SITE, "data.csv")
     taken = [one for row in rows for one in read_row(bound, row.fields)]
     assert not [one for one in taken if isinstance(one, Wrong)]
-    return [one[1] for one in taken if not isinstance(one, Wrong)]
+    return [one[1] for one in taken if isinstance(one, tuple)]
 
 
 @settings(max_examples=40, deadline=None)

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,11 +39,12 @@ class Key:
     private: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.private = {
+        makers: dict[Algorithm, Callable[[], Any]] = {
             "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
             "EdDSA": ed25519.Ed25519PrivateKey.generate,
             "RS256": lambda: rsa.generate_private_key(65_537, 2_048),
-        }[self.algorithm]()
+        }
+        self.private = makers[self.algorithm]()
 
     def cose(self) -> bytes:
         public = self.private.public_key()

@@ -27,7 +27,7 @@ def taken(bound: Bound, *fields: str) -> list[tuple[str, int, Any]]:
     return [
         (str(found[1].series), found[1].time_ms, found[1].value)
         for found in read_row(bound, fields)
-        if not isinstance(found, Wrong)
+        if isinstance(found, tuple)
     ]
 
 

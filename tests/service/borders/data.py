@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from api.seen import MEASURED
+from makiba.data_class import DataClass
 from tests.service.borders import Room, cells
 
-_TANK = frozenset({"tank"})
+_TANK: frozenset[DataClass] = frozenset({"tank"})
 _SERIES = "/sites/{site}/series/{subject}/{quantity}"
 
 ROOM = Room(

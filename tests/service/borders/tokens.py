@@ -8,6 +8,7 @@ from typing import Any
 
 from api import tokens as written
 from collectors.registry import people, tokens
+from collectors.registry.viewer import Service
 from tests.service.borders import Room
 
 DAY_MS = 86_400_000
@@ -16,9 +17,11 @@ DAY_MS = 86_400_000
 def _ids(town: Any, _: str) -> Mapping[str, str]:
     centre, token = town.centre, written.new()
     with centre.registry.write() as session:
-        service = people.Service("console")
+        service = Service("console")
         row = people.person_by_login(session, service, "taro")
+        assert row
         person = people.viewer_of(session, service, row.id, centre.clock())
+        assert person
         wish = tokens.Wish("feed planner", centre.clock() + DAY_MS)
         tokens.make(session, service, person, token.id, token.secret_hash, wish, centre.clock())
     return {"token_id": token.id}
