@@ -7,6 +7,7 @@ and together (`collectors.registry.attempts`). A refusal says when to come again
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 import time
@@ -19,6 +20,9 @@ from fastapi import Request
 from api.problems import Refused
 
 MAX_KEYS: Final = 20_000
+NOBODY_AT_ONCE: Final = 8
+"""Requests of people who are not signed in that are worked on at a time, of some forty threads."""
+
 _MINUTE_S: Final = 60.0
 _IPV6_PREFIX: Final = 64
 """What one customer has; of an IPv4 address in IPv6 clothes, the address."""
@@ -60,6 +64,8 @@ class Rates:
     def __init__(self, per_person: int, per_address: int) -> None:
         self._people = Buckets("person", per_person)
         self._addresses = Buckets("address", per_address)
+        self.turn_of_nobody = asyncio.Semaphore(NOBODY_AT_ONCE)
+        """Whoever is not signed in waits for it without a thread."""
 
     def person(self, key: str) -> None:
         """A request of somebody who is signed in; `Refused` when there were too many."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Final
@@ -32,6 +32,7 @@ from api import known_browsers, tokens
 from api.centre import PREFIX, Centre, CentreNow
 from api.ears import Ear
 from api.problems import Refused, not_found
+from api.rates import Rates
 from collectors.registry import browsers, people, recovery, rights_version
 from collectors.registry import tokens as program_tokens
 from collectors.registry.attempts import FREE_FAILURES
@@ -203,14 +204,20 @@ def looking(
     return found
 
 
-async def rated(request: Request) -> None:
+async def rated(request: Request) -> AsyncGenerator[None]:
     """Counts a request of nobody: one without credentials, or at a route that does not look at them.
 
-    Whoever signs in, or asks for a link, may send a cookie that they made up.
+    Whoever signs in, or asks for a link, may send a cookie that they made up. Few of these are worked on at a time:
+    however many come, those who are signed in do not wait for their passwords to be hashed.
     """
     has_some = "cookie" in request.headers or "authorization" in request.headers
-    if not (has_some and _looks(request.scope["route"].dependant)):
-        request.app.state.centre.rates.nobody(request)
+    if has_some and _looks(request.scope["route"].dependant):
+        yield
+        return
+    rates: Rates = request.app.state.centre.rates
+    rates.nobody(request)
+    async with rates.turn_of_nobody:
+        yield
 
 
 def _looks(dependant: Dependant) -> bool:

@@ -6,11 +6,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -47,7 +49,7 @@ def test_a_file_of_seconds_until_the_end_of_time_costs_what_is_stored(centre: Ce
     owner, now = centre.person(shikaoi_001="owner"), centre.clock()
     times = (now - 40 * YEAR, now - 20 * YEAR, now - 1_000, now)
     centre.store.write([Reading(MILK, at_ms, 4.0) for at_ms in times])
-    asked = {"form": "csv", "language": "codes", "width_ms": 1_000, "wide": wide}
+    asked: dict[str, str | int] = {"form": "csv", "language": "codes", "width_ms": 1_000, "wide": wide}
     with centre.serving() as browser:
         begun_s = time.process_time()
         answer = browser.get(
@@ -74,6 +76,39 @@ def test_made_up_credentials_are_no_way_round_the_count_of_an_address(
         found = [browser.post(f"/api/v1{path}", headers=WRITE | made_up, json={}).status_code for path in paths * 5]
     assert set(found[-4:]) == {429}
     assert found.count(429) >= 9
+
+
+def test_a_crowd_that_signs_in_does_not_hold_up_who_is_signed_in(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, go_on, begun = centre.person(shikaoi_001="owner"), threading.Event(), threading.Event()
+
+    def slow(*_: object) -> bool:
+        begun.set()
+        return not go_on.wait(20)
+
+    monkeypatch.setattr("api.passwords.Passwords.matches", slow)
+    many = httpx.Limits(max_connections=None)
+    with (
+        centre.serving() as browser,
+        httpx.Client(limits=many, timeout=60) as client,
+        ThreadPoolExecutor(60) as crowd,
+    ):
+        tries = [
+            crowd.submit(
+                client.post, f"{browser.base_url}/api/v1/session", headers=WRITE,
+                json={"login": f"nobody-{n}", "password": "x"},
+            )
+            for n in range(60)
+        ]  # fmt: skip
+        try:
+            assert begun.wait(10)
+            headers = by(centre, owner)
+            for _ in range(50):  # while the rest of the crowd comes
+                assert browser.get("/api/v1/session", headers=headers, timeout=5).status_code == 200
+        finally:
+            go_on.set()
+        assert {one.result().status_code for one in tries} == {401}
 
 
 # ------------------------------------------------------------------------------------------- what outlives its time
