@@ -8,7 +8,7 @@ protocol reference; InfluxQL specification.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from makiba.quantities import catalogue
@@ -87,11 +87,6 @@ def where(series: Series, start_ms: int, end_ms: int) -> str:
 def within(start_ms: int, end_ms: int) -> str:
     """The condition for [start_ms, end_ms)."""
     return f"time >= {_clip(start_ms)}ms AND time < {_clip(end_ms)}ms"
-
-
-def any_site(sites: Iterable[str]) -> str:
-    """A condition that the site is one of `sites`."""
-    return f"({' OR '.join(tags_are({'site': site}) for site in sites)})"
 
 
 def tags_are(tags: Mapping[str, str]) -> str:
