@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,9 +14,12 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from api.sessions import digest
+from collectors.registry import people
 from demo.check import ARGUMENTS, BROWSERS
 from makiba.settings import Settings
-from tests.service.serving import PASSWORD, SITE, Centre
+from tests.parts import wait_until
+from tests.service.serving import CONSOLE, PASSWORD, SITE, Centre
 
 PROGRAM = next((found for name in BROWSERS if (found := shutil.which(name))), None)
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not on this machine: apt-get install chromium")
@@ -135,6 +139,67 @@ def test_an_important_change_asks_once_more_who_it_is(pages: Any, town: Town) ->
     expect(phone.get_by_test_id("proof").get_by_role("alert")).to_be_visible()
     prove(phone)
     expect(phone.get_by_test_id("codes-secret")).to_be_visible()
+
+
+def test_the_focus_stays_in_the_question_who_it_is(pages: Any, town: Town) -> None:
+    phone = pages()
+    sign_in(phone, town)
+    open_page(phone, "ways")
+    expect(phone.get_by_test_id("passkey-add")).to_be_visible()
+    town.centre.clock.ms += 700_000
+    phone.get_by_test_id("codes-begin").click()
+    expect(phone.get_by_test_id("proof")).to_be_focused()
+    inside = "document.querySelector('[data-testid=proof]').contains(document.activeElement)"
+    for key in ["Tab"] * 8 + ["Shift+Tab"] * 10:
+        phone.keyboard.press(key)
+        assert phone.evaluate(inside) is True
+
+
+def test_an_answer_to_what_was_asked_before_a_proof_ends_nothing(pages: Any, town: Town) -> None:
+    phone = pages()
+    sign_in(phone, town)
+    expect(phone.get_by_test_id("nav-settings")).to_be_visible()
+    refused: list[str] = []
+
+    def late(route: Any) -> None:
+        refused.append(route.request.url)
+        problem = {"type": "about:blank", "title": "Unauthorized", "status": 401}
+        route.fulfill(status=401, content_type="application/problem+json", body=json.dumps(problem))
+
+    phone.route("**/places", late, times=1)
+    with phone.expect_response("**/api/v1/session"):
+        phone.evaluate("location.reload()")
+    expect(phone.get_by_test_id("nav-settings")).to_be_visible()
+    asked = "performance.getEntriesByType('resource').filter(r => r.name.endsWith('/places')).length"
+    wait_until(lambda: int(phone.evaluate(asked)) > 1, what="it is asked again")
+    expect(phone.get_by_test_id("nav-settings")).to_be_visible()
+    assert len(refused) == 1
+
+
+def expect_name(page: Page, ask: str, name: str) -> None:
+    wait_until(lambda: bool(page.evaluate(ask) == name), what=name)
+
+
+def test_a_link_makes_nobody_somebody_else_unasked(pages: Any, town: Town) -> None:
+    other = town.centre.person("other")
+    with town.centre.registry.write() as session:
+        people.create_invitation(
+            session,
+            CONSOLE,
+            code_hash=digest("code-of-other"),
+            person_id=other,
+            expires_ms=town.centre.clock() + 9_000_000,
+        )
+    phone = pages()
+    sign_in(phone, town)
+    expect(phone.get_by_test_id("nav-settings")).to_be_visible()
+    who = "fetch('/api/v1/session').then(a => a.json()).then(s => s.person.name)"
+    for answer, name in (("dismiss", "hanakoさん"), ("accept", "otherさん")):
+        phone.once("dialog", lambda dialog, answer=answer: getattr(dialog, answer)())
+        with phone.expect_event("dialog"):
+            phone.evaluate("setTimeout(() => (location.hash = '#join=code-of-other'))")
+        expect_name(phone, who, name)
+        assert "join" not in phone.url
 
 
 def test_codes_are_turned_on_and_asked_for_after_the_password(pages: Any, town: Town) -> None:

@@ -192,8 +192,11 @@ export class Farm {
     this.invited = null;
   }
 
-  /* A link that was used before does no harm to somebody who is signed in already. */
+  /* A link that was used before does no harm to somebody who is signed in already, and one that somebody else sent
+   * does not make them somebody else unasked. */
   async #join(code: string): Promise<void> {
+    const mine = await api.session().catch(() => null);
+    if (mine && !confirm(this.say("join_instead", { name: mine.person.name }))) return this.#signedIn(mine);
     await this.#enter(() => api.join(code), "join_used");
     if (this.signInProblem !== "join_used") return;
     const session = await api.session().catch(() => null);
@@ -292,8 +295,19 @@ export class Farm {
 
   #failed(error: unknown): void {
     if (!(error instanceof ApiError)) throw error;
-    if (error.failure === "signed-out") this.#leave("signed_out");
+    if (error.failure === "signed-out") void this.#isOut();
     else if (error.failure === "unreachable") this.#signs.unreachable = true;
+  }
+
+  /* A proof or a new password gives this browser another cookie: what was asked before it may be refused after it. */
+  async #isOut(): Promise<void> {
+    try {
+      await api.session();
+      this.#refreshSoon();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.failure === "signed-out" && this.phase === "signed-in") this.#leave("signed_out");
+    }
   }
 
   #refreshSoon(): void {
