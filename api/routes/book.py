@@ -18,7 +18,7 @@ from api.etags import Changing, Tagging
 from api.once import Once
 from api.paging import Paging
 from api.problems import invalid, not_found
-from api.sessions import Accounting, SignedIn
+from api.sessions import Accounting, SignedIn, writing
 from api.shapes import AlertOut, Names
 from api.shapes.book import (
     AssignIn,
@@ -58,7 +58,7 @@ _SERVICE: Final = Service("api")
 @router.post("/alerts/{alert_id}/snooze")
 def snooze(alert_id: AlertId, given: SnoozeIn, viewer: SignedIn, centre: CentreNow) -> AlertOut:
     """Puts the alert off until a time; then, or when it gets worse, it is open again. 409 for what is about life."""
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         seen = alerts.get_alert(session, viewer, alert_id)
         rule = centre.rules.get(seen.rule) if seen else None
         try:
@@ -74,7 +74,7 @@ def snooze(alert_id: AlertId, given: SnoozeIn, viewer: SignedIn, centre: CentreN
 @router.post("/alerts/{alert_id}/assign")
 def assign(alert_id: AlertId, given: AssignIn, viewer: SignedIn, centre: CentreNow) -> AlertOut:
     """Says whose the alert is to do: one of the farm's own people, or nobody. 409 once it has ended."""
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         assignee = None
         if given.person is not None:
             number = people.number_of(session, _SERVICE, given.person)
@@ -93,7 +93,7 @@ def assign(alert_id: AlertId, given: AssignIn, viewer: SignedIn, centre: CentreN
 @router.post("/alerts/{alert_id}/feedback")
 def feedback(alert_id: AlertId, given: FeedbackIn, viewer: SignedIn, centre: CentreNow) -> AlertOut:
     """Says what the alert was worth; each person's last word counts. It may move its rule to the morning list."""
-    with centre.registry.write() as session:
+    with writing(centre, viewer) as session:
         row = alert_talk.feedback(session, viewer, alert_id, given.label, centre.rules, centre.clock())
         return _told(session, centre, row)
 
@@ -156,7 +156,7 @@ def change_rule(
     """Says whether the rule wakes people, or lets its labels decide; 409 for one that always does."""
     if not may_see(viewer, site, "alerts"):
         raise not_found()
-    with centre.registry.write() as session:
+    with writing(centre, viewer, site) as session:
         row = alert_talk.standing_to_change(session, viewer, site, rule, centre.clock())
         if rule not in centre.rules:
             raise not_found()
