@@ -23,6 +23,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from time import monotonic
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 TIMEOUT: Final = urllib3.Timeout(connect=3.0, read=5.0)
 MAX_ANSWER_BYTES: Final = 262_144
+MAX_ANSWER_S: Final = 10.0
+"""From the first byte of an answer's body to its last: one that drips keeps no thread."""
+
 LEEWAY_S: Final = 60
 MAX_SUBJECT: Final = 255
 ALGORITHMS: Final = (
@@ -231,7 +235,7 @@ class Oidc:
                     preload_content=False, redirect=False,
                 )  # fmt: skip
                 try:
-                    text = answer.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+                    text = _all_of(answer)
                 finally:
                     answer.close()
             except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -327,6 +331,19 @@ def _is_this_machine(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _all_of(answer: urllib3.BaseHTTPResponse) -> bytes:
+    """The body, or a little more than `MAX_ANSWER_BYTES` of it. `TimeoutError`."""
+    began_s, text = monotonic(), b""
+    while len(text) <= MAX_ANSWER_BYTES:
+        piece = answer.read1(MAX_ANSWER_BYTES, decode_content=True)
+        if not piece:
+            break
+        text += piece
+        if monotonic() - began_s > MAX_ANSWER_S:
+            raise TimeoutError
+    return text
 
 
 def _named(url: str) -> str:

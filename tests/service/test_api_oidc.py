@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +15,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from api.oidc import OidcMisconfigured, open_oidc
+from api.oidc import OidcMisconfigured, OidcUnavailable, open_oidc
 from api.sessions import COOKIE
 from collectors.registry import identity, people
 from makiba.settings import Settings
@@ -301,6 +304,31 @@ def test_a_provider_that_describes_itself_falsely_is_not_gone_to(centre: Centre,
         ):
             provider.discovery = dict(told)
             assert browser.post(f"{OIDC}/start", headers=WRITE).status_code == 503, told
+
+
+def test_a_provider_whose_answer_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.oidc.MAX_ANSWER_S", 0.5)
+    listening = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def drip() -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n")
+            while not over.wait(0.05):
+                connection.sendall(b" ")
+
+    dripping = threading.Thread(target=drip)
+    dripping.start()
+    oidc = open_oidc(Settings(oidc_issuer=f"http://127.0.0.1:{listening.getsockname()[1]}", oidc_client="makiba"))
+    assert oidc
+    try:
+        with pytest.raises(OidcUnavailable, match="TimeoutError"):
+            oidc.address("http://makiba.example/", "state", "browser")
+    finally:
+        over.set()
+        dripping.join(10)
+        listening.close()
 
 
 # ----------------------------------------------------------------------------------------------------------- linking
