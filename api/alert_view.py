@@ -28,7 +28,7 @@ _PERSON: Final = "person:"
 def views(session: Session, rules: Mapping[str, Rule], rows: Iterable[Alert]) -> list[AlertOut]:
     """`rows`, found for a viewer who may see them, in the same order."""
     rows = list(rows)
-    said = _said(session, rows)
+    said = _said(session, rules, rows)
     names: dict[str, FarmNames] = {}
     told = []
     for row in rows:
@@ -51,15 +51,17 @@ class _Said:
     labels: Mapping[str, Mapping[str, int]]
     comments: Mapping[str, int]
     standings: Mapping[tuple[str, str], RuleStanding]
+    rules: Mapping[str, Rule]
 
 
-def _said(session: Session, rows: Collection[Alert]) -> _Said:
+def _said(session: Session, rules: Mapping[str, Rule], rows: Collection[Alert]) -> _Said:
     ids = {row.id for row in rows}
     return _Said(
         book.assignees(session, _SERVICE, ids),
         book.label_counts(session, _SERVICE, ids),
         book.comment_counts(session, _SERVICE, ids),
         book.standings(session, _SERVICE, {row.site_id for row in rows}),
+        rules,
     )
 
 
@@ -87,6 +89,7 @@ def _view(session: Session, row: Alert, words: Described, said: _Said) -> AlertO
         "over_ms": row.over_ms,
         "acknowledged_ms": row.acknowledged_ms,
         "acknowledged_by": _name_of(session, row.acknowledged_by),
+        "life_safety": said.rules[row.rule].life_safety if row.rule in said.rules else False,
         "snoozed_until_ms": row.snoozed_until_ms,
         "snoozed_by": _last_who(session, events, "snoozed") if row.snoozed_until_ms is not None else None,
         "assigned_to": _name_of(session, said.assignees.get(row.id)),

@@ -104,7 +104,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
         "signals": [{"quantity": "milk_temperature", "name": _MILK, "shown": "6.4 ℃",
                      "shown_names": {"ja": "6.4 ℃", "en": "6.4 ℃"}}],
         "onset_ms": _AT - 600_000, "opened_ms": _AT, "ended_ms": None, "over_ms": None, "acknowledged_ms": None,
-        "acknowledged_by": None, "snoozed_until_ms": None, "snoozed_by": None, "assigned_to": None,
+        "acknowledged_by": None, "life_safety": False, "snoozed_until_ms": None, "snoozed_by": None, "assigned_to": None,
         "feedback": {"useful": 0, "false": 0, "knew": 0}, "comments": 0, "in_morning_list": False, "children": [],
         "events": [{"id": 1, "at_ms": _AT, "kind": "opened", "who": None, "detail": {}}],
     },

@@ -259,6 +259,8 @@ class AlertOut(Shape):
     """Since when its values are well again: it ends when a person acknowledges it after that."""
     acknowledged_ms: int | None
     acknowledged_by: str | None
+    life_safety: bool
+    """Of a rule about life: it cannot be put off."""
     snoozed_until_ms: int | None
     """Put off until then, or until it gets worse."""
     snoozed_by: str | None

@@ -33,7 +33,7 @@ def comment_counts(session: Session, viewer: Viewer, alerts: Collection[str]) ->
         .where(AlertComment.alert_id.in_(sorted(alerts)), _seen(AlertComment.site_id, viewer))
         .group_by(AlertComment.alert_id)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def assignees(session: Session, viewer: Viewer, alerts: Collection[str]) -> dict[str, int]:
@@ -41,7 +41,7 @@ def assignees(session: Session, viewer: Viewer, alerts: Collection[str]) -> dict
     query = select(AlertAssignee.alert_id, AlertAssignee.person_id).where(
         AlertAssignee.alert_id.in_(sorted(alerts)), _seen(AlertAssignee.site_id, viewer)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def label_counts(session: Session, viewer: Viewer, alerts: Collection[str]) -> dict[str, dict[str, int]]:

@@ -75,6 +75,8 @@ export const api = {
     (await get<{ rows: Alert[] }>(`/sites/${part(site)}/alerts?state=${state}&limit=${limit}`)).rows,
   alert: (id: string) => get<Alert>(`/alerts/${part(id)}`),
   acknowledge: async (id: string) => (await (await send("POST", `/alerts/${part(id)}/acknowledge`)).json()) as Alert,
+  snooze: async (id: string, untilMs: number) =>
+    (await (await send("POST", `/alerts/${part(id)}/snooze`, { until_ms: Math.floor(untilMs) })).json()) as Alert,
   windows: (site: string, subject: string, quantity: string, startMs: number, endMs: number, points: number) =>
     get<Windows>(
       `/sites/${part(site)}/series/${part(subject)}/${part(quantity)}/windows?start_ms=${Math.floor(startMs)}&end_ms=${Math.floor(endMs)}&points=${points}`,

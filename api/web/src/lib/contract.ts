@@ -3,7 +3,7 @@
 export type Language = "ja" | "en";
 export type Names = Readonly<Record<Language, string>>;
 export type Severity = "critical" | "warning" | "advisory" | "info";
-export type AlertState = "open" | "acknowledged" | "ended";
+export type AlertState = "open" | "acknowledged" | "snoozed" | "ended";
 
 export interface Site {
   id: string;
@@ -116,6 +116,13 @@ export interface Alert {
   over_ms?: number | null;
   acknowledged_ms: number | null;
   acknowledged_by: string | null;
+  /** Put off until then, by somebody; it wakes by itself, or when it gets worse. */
+  snoozed_until_ms?: number | null;
+  snoozed_by?: string | null;
+  /** Whose it is to do. */
+  assigned_to?: string | null;
+  /** Of a rule about life: it cannot be put off. */
+  life_safety?: boolean;
   children: { subject: string; name: Names }[];
   events: AlertEvent[];
 }

@@ -328,12 +328,21 @@ export class Farm {
     }
   }
 
-  async acknowledge(id: string): Promise<void> {
+  acknowledge(id: string): Promise<void> {
+    return this.#answer(id, () => api.acknowledge(id));
+  }
+
+  /** An hour later it is open again, or when it gets worse. */
+  snooze(id: string): Promise<void> {
+    return this.#answer(id, () => api.snooze(id, this.now + 3600e3));
+  }
+
+  async #answer(id: string, send: () => Promise<Alert>): Promise<void> {
     if (this.sending !== null || !this.canSend) return;
     this.sending = id;
     this.sendFailed = null;
     try {
-      this.alerts = putAlert(this.alerts, await api.acknowledge(id));
+      this.alerts = putAlert(this.alerts, await send());
       this.#keepSoon();
     } catch (error) {
       this.sendFailed = id;

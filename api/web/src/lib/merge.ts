@@ -106,6 +106,7 @@ export function putActive(known: Alerts, site: string, active: readonly Alert[],
 export const newestEvent = (known: Alerts): number =>
   Object.values(known).reduce((last, alert) => Math.max(last, alertVersion(alert)), 0);
 
+/** `acknowledged`: somebody knows; those put off too. */
 export interface Sorted {
   open: Alert[];
   acknowledged: Alert[];
@@ -118,7 +119,7 @@ export function sortAlerts(known: Alerts, site: string): Sorted {
   const worst = (a: Alert, b: Alert): number => severityRank(a.severity) - severityRank(b.severity) || b.onset_ms - a.onset_ms;
   return {
     open: mine.filter((a) => a.state === "open").sort(worst),
-    acknowledged: mine.filter((a) => a.state === "acknowledged").sort(worst),
+    acknowledged: mine.filter((a) => a.state === "acknowledged" || a.state === "snoozed").sort(worst),
     ended: mine.filter((a) => a.state === "ended").sort((a, b) => (b.ended_ms ?? 0) - (a.ended_ms ?? 0)),
   };
 }

@@ -62,6 +62,9 @@ const ja = {
   seen_hint: "ほかの 人に「見た」と 伝わります",
   seen_by: "{who}さんが 見ました（{time}）",
   seen_by_nobody: "まだ だれも 見て いません",
+  later: "あとで（1時間）",
+  snoozed_by: "{who}さんが {time}まで あとに しました",
+  assigned_to: "{who}さんの 仕事です",
   seen_offline: "つながって いないので、今は 伝えられません。",
   seen_sending: "伝えて います",
   seen_failed: "伝わりませんでした。もう一度 押してください。",
@@ -174,6 +177,13 @@ const ja = {
   event_merged: "ほかの 知らせを まとめました",
   event_escalated: "次の 人に 伝えました",
   event_notified: "伝えました",
+  event_snoozed: "あとに しました",
+  event_woke: "時間に なりました",
+  event_assigned: "する 人を きめました",
+  event_commented: "コメントを 書きました",
+  event_feedback: "役に 立ったかを 答えました",
+  event_demoted: "この 警報は 朝の 一覧に なりました",
+  event_restored: "この 警報は また すぐに 知らせます",
 } as const;
 
 export type Word = keyof typeof ja;
@@ -236,6 +246,9 @@ const en: Record<Word, string> = {
   seen_hint: "Tells the others that you have seen it",
   seen_by: "Seen by {who} ({time})",
   seen_by_nobody: "Nobody has seen it yet",
+  later: "Later (1 h)",
+  snoozed_by: "Put off until {time} by {who}",
+  assigned_to: "For {who} to do",
   seen_offline: "Not connected, so it cannot be sent now.",
   seen_sending: "Sending",
   seen_failed: "It did not get through. Please press again.",
@@ -348,6 +361,13 @@ const en: Record<Word, string> = {
   event_merged: "Other alerts were merged in",
   event_escalated: "Passed to the next person",
   event_notified: "Sent",
+  event_snoozed: "Put off",
+  event_woke: "Its time has come",
+  event_assigned: "Given to somebody",
+  event_commented: "A comment was written",
+  event_feedback: "Judged",
+  event_demoted: "Alerts of this kind go to the morning list",
+  event_restored: "Alerts of this kind are told at once again",
 };
 
 export const WORDS: Readonly<Record<Language, Readonly<Record<Word, string>>>> = { ja, en };
