@@ -21,8 +21,8 @@ from collectors.out.table import Block, Column, Table
 
 Encoding = Literal["utf-8", "cp932"]
 
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet may begin a formula with; the wide ones where the desk is Japanese.
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "−")
+"""What a spreadsheet may begin a formula with; the wide ones where the desk is Japanese, and what CP932 makes one of.
 Source: OWASP, CSV Injection."""
 
 _CP932_NEAREST: Final = str.maketrans({"²": "2", "³": "3", "−": "－", "〜": "～", "·": "・"})

@@ -73,7 +73,9 @@ def test_what_a_clock_is_ahead() -> None:
     assert offset_ms(TOKYO, NOW_MS) == 9 * 3_600_000
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠A"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠A", "−1"]
+)
 def test_a_text_that_would_be_a_formula_is_only_a_text(text: str) -> None:
     assert guarded(text) == f"'{text}"
     assert guarded(f"v{text}") == f"v{text}"
