@@ -167,7 +167,7 @@ def change_rule(
             raise HTTPException(409, str(error)) from None
         session.flush()
         told = _rule(session, centre, viewer, site, rule)
-    tags.version(told.version)
+    tags.changed(told.version)
     return told
 
 
