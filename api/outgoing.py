@@ -143,8 +143,9 @@ class Outgoing(Response):
                 task.cancel()
             outcome = await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.shield(run_in_threadpool(self._end))
-            if isinstance(outcome[0], Exception):
-                log.warning("a file broke off: %s: %s", type(outcome[0]).__name__, outcome[0])
+            for error in outcome[:2]:  # of the writer, and of whoever looks at the rights
+                if isinstance(error, Exception):
+                    log.warning("a file broke off: %s: %s", type(error).__name__, error)
 
     async def _write(self, send: Send) -> None:
         await self._may_go_on()
