@@ -116,13 +116,21 @@ def begin(
     too_many = list(session.scalars(open_.order_by(ImportFile.planned_ms.desc()).offset(MAX_PLANS - 1)))
     session.execute(delete(ImportFile).where(ImportFile.id.in_(too_many)))
     row = ImportFile(
-        id=secrets.token_urlsafe(16), site_id=site, version=1, kind=kind, state="planning", name=name,
+        id=_new_id(), site_id=site, version=1, kind=kind, state="planning", name=name,
         sha256=sha256, size_bytes=size_bytes, mapping=mapping, columns=[], counts={}, said=[], done=0, total=0,
         planned_ms=now_ms, planned_by=spell(viewer), planned_name=_name(viewer),
     )  # fmt: skip
     session.add(row)
     session.flush()
     return row
+
+
+def _new_id() -> str:
+    """An id that a command line does not take for an option."""
+    made = "-"
+    while made.startswith("-"):
+        made = secrets.token_urlsafe(16)
+    return made
 
 
 def add_rows(session: Session, viewer: Viewer, row: ImportFile, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -204,7 +204,7 @@ class Centre:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="serving")
         thread.start()
         try:
-            wait_until(lambda: server.started or not thread.is_alive(), what="the API serves")
+            wait_until(lambda: server.started or not thread.is_alive(), 30, "the API serves")
             with client(f"http://127.0.0.1:{sock.getsockname()[1]}") as browser:
                 yield browser
         finally:
