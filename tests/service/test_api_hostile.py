@@ -209,7 +209,7 @@ def test_a_token_that_is_revoked_meanwhile_reads_nothing(centre: Centre, monkeyp
             path = f"/api/v1/sites/{SITE}/latest"
             assert browser.get(path, headers=bearer).status_code == 200
             with monkeypatch.context() as patch:
-                end = change(centre, lambda s, who=who: tokens.revoke_all(s, CONSOLE, who, centre.clock()))
+                end = change(centre, partial(tokens.revoke_all, viewer=CONSOLE, person_id=who, now_ms=centre.clock()))
                 meanwhile(patch, type(centre.store), "latest", end)
                 assert browser.get(path, headers=bearer).status_code == 401
 
