@@ -1,6 +1,20 @@
-"""What holds for all tests: a busy machine is no reason for a property test to fail."""
+"""What holds for all tests: a busy machine is no reason for a property test to fail; the longest wait to be asked for.
 
+A test that is marked `long` has a shorter one beside it that holds the same; `TEST_LONG=1 ./run test` runs it too.
+"""
+
+import os
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("makiba", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("makiba")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips the longest tests unless they are asked for."""
+    if not os.environ.get("TEST_LONG"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes long, and a shorter one is beside it: TEST_LONG=1"))

@@ -18,7 +18,7 @@ WALL_S = 1_800_000_000.0
 LIFE = Life("gw-0", WALL_S, [(n, 10.0 + n) for n in range(1, 31)], end_s=60.0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(480)
 @pytest.mark.skipif(bool(LACKS), reason=LACKS or "nothing is lacking")
 def test_a_minute_of_everything_leaves_every_sample_stored_once() -> None:

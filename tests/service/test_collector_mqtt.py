@@ -380,7 +380,7 @@ def test_reported_devices_are_in_the_registry(broker: Broker, registry: Registry
         gateway.say(topics.CONFIG_REPORTED, b"")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kill_9_between_a_batch_and_its_answer_costs_nothing_and_doubles_nothing(
     broker: Broker, registry: Registry, tmp_path: Path
 ) -> None:

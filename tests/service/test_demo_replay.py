@@ -54,7 +54,7 @@ def test_a_recording_is_in_the_store_value_for_value(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(420)
 @pytest.mark.skipif(not MONTH.is_file(), reason="the recorded month is not here (TEST_SHARED_DATA names its folder)")
 def test_a_real_month_of_a_greenhouse_is_in_the_store_value_for_value(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def scan(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "makiba", "gateway", "scan", *arguments]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_five_instruments_on_one_bus_make_a_file_that_is_accepted(bus: Bus, tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
@@ -74,7 +74,7 @@ def test_five_instruments_on_one_bus_make_a_file_that_is_accepted(bus: Bus, tmp_
     assert by_unit == {unit_id: name for unit_id, (name, _) in FIVE.items()}, done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_every_profile_emulated_by_another_stack_is_named_or_left_to_choose(tmp_path: Path) -> None:
     """36 instruments on one wire, modbus-tk behind it: none is named wrongly, and no write ever goes out."""

@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.torture_bus import run
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_fifth_of_all_answers_is_wrong_and_no_value_is(tmp_path: Path) -> None:
     outcome = run(tmp_path, seconds=14, seed=20260105)
     assert not outcome.wrong, str(outcome)

@@ -54,7 +54,7 @@ def door(api: str, influxd: Influxd) -> Iterator[FaultyDoor]:
 @pytest.fixture
 def store(api: str, door: FaultyDoor) -> Iterator[InfluxStore]:
     more, token = (f"&api=2&org={ORG}", TOKEN) if api == "2" else ("", None)
-    opened = open_influx(f"{door.base()}?timeout_s=0.5{more}", token=token)
+    opened = open_influx(f"{door.base()}?timeout_s=2{more}", token=token)
     yield opened
     opened.close()
 

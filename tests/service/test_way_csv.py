@@ -153,7 +153,9 @@ def begun(home: Path) -> bool:
         return bool(store.series(SITE))
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, *(pytest.param(how, marks=pytest.mark.long) for how in (signal.SIGTERM, signal.SIGINT))]
+)
 def test_killed_or_interrupted_and_run_again_the_store_has_each_row_once(home: Path, how: signal.Signals) -> None:
     rows = 30_000
     file, mapping = scale_file(home, rows)
