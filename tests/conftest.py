@@ -1,4 +1,4 @@
-"""What holds for all tests: a busy machine is no reason for a property test to fail; the longest wait to be asked for.
+"""What holds for all tests: a busy machine is no reason for a property test to fail; the longest wait to be asked.
 
 A test that is marked `long` has a shorter one beside it that holds the same; `TEST_LONG=1 ./run test` runs it too.
 """
