@@ -13,7 +13,7 @@ Guarantee:
    the plan says so.
 
 Not guaranteed: that a large file is applied as a whole or not at all. 10,000 animals are 15 s of work, for which
-nobody else could write; about 1,400 rows are one step.
+nobody else could write; 1,000 rows are one step.
 
 A file's life: planning → planned → applying → applied → undoing → undone. A plan that nobody applies is forgotten
 after a day.
