@@ -4,6 +4,7 @@ A test that is marked `long` has a shorter one beside it that holds the same; `T
 """
 
 import os
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,8 +13,15 @@ settings.register_profile("makiba", deadline=None, suppress_health_check=[Health
 settings.load_profile("makiba")
 
 
+LONGEST: Final = (
+    "test_house", "test_kill_everything", "test_pages", "test_farm_leaves", "test_api_schemathesis", "test_worker",
+)  # fmt: skip
+"""Files that take long though they hold few tests: they begin first, so that all workers end together."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips the longest tests unless they are asked for."""
+    """Skips the longest tests unless they are asked for, and puts the longest files first."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
     if not os.environ.get("TEST_LONG"):
         for item in items:
             if item.get_closest_marker("long"):
