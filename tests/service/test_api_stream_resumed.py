@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,21 +102,29 @@ def test_what_is_not_to_be_seen_any_more_is_not_told_to_who_comes_back(running: 
 def test_a_stream_is_narrowed_to_farms_classes_and_kinds(running: Running) -> None:
     centre = running.centre
 
-    def told(query: str) -> set[tuple[str, str]]:
+    tank, air = ("tank-1", "milk_temperature"), ("barn-1-climate", "air_temperature")
+
+    def told(query: str, last: Series | None) -> set[tuple[str, str]]:
+        """What comes of the four readings before `last`, which is committed after them; None: before an alert."""
         with Listener(running.browser) as whole, Listener(running.browser, query=query) as narrow:
             flowing(running, whole)
             for site in (SITE, OTHER):
-                for subject, quantity in (("tank-1", "milk_temperature"), ("barn-1-climate", "air_temperature")):
+                for subject, quantity in (tank, air):
                     running.collector.committed([Reading(Series(site, subject, quantity), centre.clock(), 7.0)])
             wait_until(lambda: (OTHER, 7.0) in values(whole), 5, "the last arrives")
-            time.sleep(0.3)
+            if last is None:
+                warm_tank(centre)
+                narrow.wait_for("alert")
+            else:
+                running.collector.committed([Reading(last, centre.clock() + 1, 8.0)])
+                wait_until(lambda: (last.site, 8.0) in values(narrow), 5, "what came after them arrives")
             return {(r["site"], r["quantity"]) for e in narrow.of("readings") for r in e.data if r["value"] == 7.0}
 
-    tank, air = "milk_temperature", "air_temperature"
-    assert told(f"?sites={OTHER}") == {(OTHER, tank), (OTHER, air)}
-    assert told("?classes=tank") == {(SITE, tank), (OTHER, tank)}
-    assert told(f"?classes=barn&sites={SITE}&sites=shikaoi-999") == {(SITE, air)}
-    assert told("?kinds=alerts") == set()
+    assert told(f"?sites={OTHER}", Series(OTHER, "tank-1", "milk_volume")) == {(OTHER, tank[1]), (OTHER, air[1])}
+    assert told("?classes=tank", Series(SITE, "tank-1", "milk_volume")) == {(SITE, tank[1]), (OTHER, tank[1])}
+    damp = Series(SITE, "barn-1-climate", "relative_humidity")
+    assert told(f"?classes=barn&sites={SITE}&sites=shikaoi-999", damp) == {(SITE, air[1])}
+    assert told("?kinds=alerts", None) == set()
     assert running.browser.get("/api/v1/stream?kinds=all").status_code == 422
 
 
