@@ -25,7 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from collectors.registry.rights_version import WritingSession, number_changes
 
-SCHEMA_REVISION: Final = "0015"
+SCHEMA_REVISION: Final = "0019"
 """The newest of `migrations/versions`, known without importing Alembic; a test holds the two equal."""
 
 BUSY_TIMEOUT_S: Final = 10
