@@ -14,6 +14,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
+from api import rights_watch
 from api.alert_view import view
 from api.centre import Centre
 from api.hub import Step
@@ -36,7 +37,9 @@ async def watch(centre: Centre) -> None:
     is_down = False
     while True:
         try:
-            centre.hub.steps(await asyncio.to_thread(_new_steps, centre, centre.hub.last_step))
+            if steps := await asyncio.to_thread(_new_steps, centre, centre.hub.last_step):
+                await rights_watch.look(centre)  # what happened after a withdrawal is not told for the old rights
+                centre.hub.steps(steps)
             if is_down:
                 log.info("registry: answers again")
             is_down = False

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from deploy import broker as mosquitto
 from deploy.pki import authority
@@ -23,6 +23,9 @@ from makiba.mqtt import MqttOptions, TlsOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
+
+PATIENCE: Final = 5.0
+"""Deadlines are stated for a quiet machine and multiplied by this: how fast a thing is, benchmarks say."""
 
 
 def free_port() -> int:
@@ -35,14 +38,16 @@ def free_port() -> int:
 def wait_until(
     condition: Callable[[], T], within_s: float = 5.0, what: str | Callable[[], str] = "", every_s: float = 0.02
 ) -> T:
-    """The first true answer of `condition`; `AssertionError` with `what` when there is none `within_s`."""
-    deadline = time.monotonic() + within_s
+    """The first true answer of `condition`; `AssertionError` with `what` when there is none `within_s` by far."""
+    deadline = time.monotonic() + within_s * PATIENCE
     while True:
         if answer := condition():
             return answer
         if time.monotonic() > deadline:
             text = what() if callable(what) else what
-            raise AssertionError(f"not within {within_s} s: {text or getattr(condition, '__name__', 'condition')}")
+            raise AssertionError(
+                f"not within {within_s * PATIENCE:g} s: {text or getattr(condition, '__name__', 'condition')}"
+            )
         time.sleep(every_s)
 
 
@@ -92,9 +97,11 @@ class Process:
         """Its exit code, once it ends by itself."""
         assert self._popen
         try:
-            return self._popen.wait(within_s)
+            return self._popen.wait(within_s * PATIENCE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.command} still runs after {within_s} s\n{self.log()[-3000:]}") from None
+            raise AssertionError(
+                f"{self.command} still runs after {within_s * PATIENCE:g} s\n{self.log()[-3000:]}"
+            ) from None
 
     def terminate(self, within_s: float = 10.0) -> int:
         """SIGTERM, then its exit code."""

@@ -64,7 +64,7 @@ def browser() -> Iterator[Browser]:
 def new_page(browser: Browser, complaints: list[str], **more: Any) -> Page:
     context = browser.new_context(**({"viewport": {"width": 360, "height": 740}, "locale": "ja-JP"} | more))
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     return page
@@ -268,7 +268,7 @@ def test_the_owner_shows_the_tank_to_the_co_op_sees_who_looked_and_stops_it(page
     expect(owner.get_by_test_id("looked").filter(has_text="jiroさん").first).to_be_visible()
     owner.get_by_test_id("withdraw").click()
     expect(owner.get_by_test_id("no-consent")).to_be_visible()
-    expect(coop.locator("[data-testid=value][data-subject=tank-1]")).to_have_count(0, timeout=15_000)
+    expect(coop.locator("[data-testid=value][data-subject=tank-1]")).to_have_count(0, timeout=60_000)
 
 
 def test_all_data_is_saved_from_the_page(pages: Any, town: Town) -> None:

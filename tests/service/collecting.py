@@ -131,6 +131,15 @@ class Talker:
         wait_until(lambda: key in self.acks(), within_s, f"answer to batch {number}")
         return self.acks()[key]
 
+    def is_unanswered(self, number: int, for_s: float) -> bool:
+        """Whether no answer to this batch comes for so long."""
+        key, until_s = batch_id(number).decode(), time.monotonic() + for_s
+        while time.monotonic() < until_s:
+            if key in self.acks():
+                return False
+            time.sleep(0.02)
+        return True
+
 
 def _qos1() -> Any:
     from paho.mqtt.subscribeoptions import SubscribeOptions

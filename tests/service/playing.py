@@ -19,6 +19,7 @@ from gateway.drivers import drivers
 from gateway.record import Recorder
 from gateway.site import load_gateway
 from makiba.reading import Reading
+from tests.parts import PATIENCE
 
 WITHIN_S = 8.0
 PACE_S = 0.015
@@ -45,7 +46,7 @@ class Kept:
 
     async def wait_for(self, what: Any, within_s: float = WITHIN_S, say: Any = None) -> None:
         """Until `what(self)` holds."""
-        end_s = asyncio.get_running_loop().time() + within_s
+        end_s = asyncio.get_running_loop().time() + within_s * PATIENCE
         while not what(self):
             if asyncio.get_running_loop().time() > end_s:
                 raise AssertionError(say() if say else f"not within {within_s} s; recorded: {self.by_series()}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -57,7 +58,8 @@ class Postgres:
 
     def __exit__(self, *_: object) -> None:
         if self.process.running:
-            self.process.terminate()
+            os.kill(self.process.pid, signal.SIGINT)  # at once, whoever is still connected
+            self.process.wait()
 
     def url(self, database: str) -> str:
         return f"postgresql://makiba@127.0.0.1:{self.port}/{database}"

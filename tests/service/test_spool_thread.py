@@ -19,6 +19,7 @@ from gateway.spool import Spool, SpoolEvents
 from gateway.spool_file import SpoolFile
 from makiba.reading import Reading, Series
 from makiba.wire import BatchId
+from tests.parts import PATIENCE
 
 SERIES = Series("shikaoi-001", "tank-1", "milk_temperature")
 DROPPED = Series("shikaoi-001", "gw-1", "spool_dropped")
@@ -73,7 +74,7 @@ def _reading(number: int) -> Reading:
 
 
 async def _until(condition: Callable[[], Any], within_s: float = 5.0) -> None:
-    async with asyncio.timeout(within_s):
+    async with asyncio.timeout(within_s * PATIENCE):
         while not condition():  # noqa: ASYNC110 (another thread makes it true)
             await asyncio.sleep(0.01)
 
@@ -202,7 +203,7 @@ def test_an_unacknowledged_batch_is_on_the_card_within_the_interval_and_once(
         spool.append([_reading(1)])
         began_s = time.monotonic()
         await _until(lambda: events.journal == (1, 1), 2.0)
-        assert journaled[0] - began_s <= 0.5
+        assert journaled[0] - began_s <= 0.5 * PATIENCE
         assert values_of(await _all(spool)) == [1.0]
         await asyncio.sleep(0.6)
         assert len(journaled) == 1
