@@ -48,10 +48,14 @@ def test_a_series_is_of_the_class_of_its_quantity_or_of_its_place(quantity: str)
         elif quantity in ("milk_temperature", "milk_volume"):
             expected = {"tank"}
         elif word.group == "animal" and (quantity.startswith("milk_") or quantity == "somatic_cells"):
-            of_cow = quantity in ("milk_yield", "milk_conductivity")
+            of_cow = quantity in ("milk_yield", "milk_conductivity", "milk_conductivity_ratio")
             expected = {"tank"} if kind == "tank-room" and not of_cow else {"herd"}
-        elif quantity in ("body_weight", "ear_tag", "milking_duration"):
+        elif word.group == "animal" and quantity != "weight":
             expected = {"herd"}
+        elif quantity == "fence_voltage":
+            expected = {"field"}
+        elif quantity == "vacuum":
+            expected = {"barn"}
         elif word.group == "soil":
             expected = {"field"}
         elif word.group in ("gateway", "radio") or quantity in ("firmware", "model", "signal_quality"):
