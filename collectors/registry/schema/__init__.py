@@ -18,6 +18,7 @@ from collectors.registry.schema import (  # noqa: F401
     identity,
     imports,
     leave,
+    notify,
     sign_in,
 )
 from collectors.registry.schema.alerts import Alert, AlertEvent, JudgeSnapshot
