@@ -310,7 +310,7 @@ def test_a_full_disk_is_a_state_and_nothing_is_lost_over_it(small_disk: Path, tm
         for number in range(1, 3000):
             spool.append([_reading(number)], urgent=True)
         await _until(lambda: events.states == ["disk-full"])
-        assert events.readings() == list(range(3000))  # published all the same
+        await _until(lambda: events.readings() == list(range(3000)))  # published all the same
         ballast.unlink()
         await _until(lambda: events.states == ["disk-full", "ok"])
         await _until(lambda: events.journal[0] >= events.batches[-1].id.number)
