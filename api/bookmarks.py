@@ -3,7 +3,7 @@
 Inside it is the number of an alert event, which counts over all farms and so would tell how much happens on others.
 So nobody but Makiba can read a bookmark: no two are alike, even of one place, and one holds for whom, and for
 what of theirs, it was made (`whose`).
-It holds over restarts and for every process with the same key (`api.keys`).
+It holds over restarts and for every process with the same key (`makiba.keys`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import hmac
 import secrets
 from typing import Final
 
-from api.keys import Key
+from makiba.keys import Key
 
 _NONCE: Final = 8
 _NUMBER: Final = 8

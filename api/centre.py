@@ -16,7 +16,6 @@ from fastapi import Depends, Request
 
 from api.attempts import Attempts
 from api.hub import Hub
-from api.keys import Key, open_key
 from api.newest import Newest
 from api.passwords import Passwords
 from api.publisher import Publisher
@@ -25,6 +24,7 @@ from api.reads import Reads
 from collectors.registry import Registry, open_registry
 from collectors.store import Store
 from collectors.store.assigned import open_assigned_store
+from makiba.keys import Key, open_key
 from makiba.rule import Rule, load_rules
 from makiba.settings import Settings
 

@@ -63,10 +63,10 @@ def serve_app(app: object, host: str, port: int) -> None:
     """Serves a FastAPI application on `host`:`port` until a signal; ends the command when that cannot be."""
     from fastapi import FastAPI
 
-    from api.keys import KeyUnusable
     from api.server import listen, serve
     from collectors.store import StoreMisconfigured
     from makiba.figures import PortTaken
+    from makiba.keys import KeyUnusable
 
     assert isinstance(app, FastAPI)
     try:

@@ -12,7 +12,7 @@ import hmac
 import secrets
 from typing import Final
 
-from api.keys import Key
+from makiba.keys import Key
 
 COOKIE: Final = "makiba_known"
 HOLDS_MS: Final = 400 * 86_400_000

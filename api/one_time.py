@@ -1,7 +1,7 @@
 """One-time codes (TOTP, RFC 6238): six digits, every 30 s, SHA-1, as authenticator apps know them; recovery codes.
 
-- The secret is kept sealed (AES-256-GCM) with a key derived from this Makiba's own (`api/keys.py`), and bound to its
-  person: a row moved to somebody else opens nothing. With another key the codes fit no more; recovery codes do.
+- The secret is kept sealed (AES-256-GCM) with a key derived from this Makiba's own (`makiba/keys.py`), and bound to
+  its person: a row moved to somebody else opens nothing. With another key the codes fit no more; recovery codes do.
 - A code is right in its step and in the one before and after, and each step is used up once (`collectors.registry.
   codes`), by whichever process.
 - A recovery code has 117 random bits; only its SHA-256 is kept.
@@ -22,7 +22,7 @@ import pyotp
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from api.keys import Key
+from makiba.keys import Key
 
 log = logging.getLogger(__name__)
 

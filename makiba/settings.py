@@ -150,6 +150,46 @@ class Settings(BaseModel):
     home_assistant_language: Literal["ja", "en"] = Field(
         default="ja", description="Language of the names that Home Assistant is told"
     )
+    line_token: _AsSecret | None = Field(
+        default=None, description="Access token of the LINE account's channel; empty: nothing is sent by LINE"
+    )
+    line_secret: _AsSecret | None = Field(
+        default=None, description="The channel's secret, by which we know LINE when it calls; empty: nobody is heard"
+    )
+    line_id: str = Field(
+        default="",
+        pattern=r"^(@[A-Za-z0-9._-]{1,40})?$",
+        description="Basic ID of the LINE account, such as @123abcde",
+    )
+    line_api: str = Field(default="https://api.line.me", description="LINE's address")
+    line_monthly: _AsInt = Field(default=0, ge=0, description="Messages of the LINE plan a month; 0: LINE is asked")
+    vapid_key: _AsSecret | None = Field(
+        default=None,
+        description="Key for Web Push (PEM), the same on all machines; empty: HOME/vapid.pem, made when needed",
+    )
+    vapid_contact: str = Field(
+        default="", description="mailto: or https: where push services reach the operator; empty: no Web Push"
+    )
+    push_hosts: str = Field(
+        default="", description="Push services besides the browsers' own, with commas; 127.0.0.1 may go without TLS"
+    )
+    mail_host: str = Field(default="", description="Mail server that takes our mail; empty: no mail")
+    mail_port: _AsInt = Field(default=587, ge=1, le=65535, description="Its port")
+    mail_tls: Literal["starttls", "tls", "off"] = Field(
+        default="starttls", description="starttls, tls from the start, or off (only to this machine)"
+    )
+    mail_user: str = Field(default="", description="User at the mail server; empty: none")
+    mail_password: _AsSecret | None = Field(default=None, description="Its password")
+    mail_from: str = Field(default="", description="Address that mail comes from")
+    mail_ca: _AsPath | None = Field(default=None, description="CA of the mail server; empty: the system's")
+    webhook: Literal["off", "on"] = Field(default="off", description="on: people may have alerts sent to an address")
+    webhook_networks: Annotated[str, AfterValidator(_networks)] = Field(
+        default="", description="Private networks that webhooks may go to, such as 192.168.1.0/24; empty: none"
+    )
+    voice_url: str = Field(default="", description="Gateway that calls people, see notify.md; empty: no calls")
+    voice_token: _AsSecret | None = Field(default=None, description="Token for it")
+    sms_url: str = Field(default="", description="Gateway that sends SMS, as for calls; empty: no SMS")
+    sms_token: _AsSecret | None = Field(default=None, description="Token for it")
     rules: _AsPath | None = Field(default=None, description="Folder of rules; default: those that come with Makiba")
 
     @property

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from api import one_time
-from api.keys import Key
 from api.signing_in import CHALLENGE_COOKIE, CODE_MS
+from makiba.keys import Key
 from tests.service.serving import PASSWORD
 from tests.service.sign_in_parts import API, App, House, Somebody, house
 

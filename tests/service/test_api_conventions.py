@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import select
 
 from api.etags import parse_tags
-from api.keys import Key, KeyUnusable, open_key
 from collectors.registry import people
 from collectors.registry.schema import Alert, AuditRow
 from collectors.registry.schema.access import ApiToken, OnceRow
+from makiba.keys import Key, KeyUnusable, open_key
 from makiba.settings import Settings
 from tests.service.postgres_parts import Postgres, why_not
 from tests.service.serving import CONSOLE, OTHER, SITE, WRITE, Centre, sign_in

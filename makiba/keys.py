@@ -1,4 +1,4 @@
-"""The key with which this Makiba signs what it gives out and wants back unchanged, such as cursors.
+"""The key with which this Makiba signs what it gives out and wants back unchanged, such as cursors and calls.
 
 It is made at the first start, in the file `api.key` of the home folder, which only its owner reads; several processes
 that start on one home at the same moment take the same one. Several machines that serve one farm's pages need one
@@ -53,18 +53,18 @@ def open_key(settings: Settings) -> Key:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            _make(path)
+            make_file(path, secrets.token_urlsafe(48) + "\n")
         return _checked(path.read_text(encoding="ascii"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise KeyUnusable(f"{path}: {getattr(error, 'strerror', None) or 'is no key of Makiba'}") from None
 
 
-def _make(path: Path) -> None:
-    """Writes a whole new file, and links it to `path` unless somebody else was first."""
+def make_file(path: Path, content: str) -> None:
+    """Writes a whole new file that only its owner reads, and links it to `path` unless somebody else was first."""
     own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48) + "\n")
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
