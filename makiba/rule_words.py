@@ -2,7 +2,8 @@
 `makiba/farm_settings.py`.
 
 They stand here, and not with what works them out (`analytics/context`, `analytics/facts.py`), so that a rule's file
-is checked wherever it is loaded. What nobody works out yet is unknown on every farm, never wrong. A number whose name says its unit (`hours_to_sunrise`, `litres`) is a bare number.
+is checked wherever it is loaded. What nobody works out yet is unknown on every farm, never wrong. A number whose name
+says its unit (`hours_to_sunrise`, `litres`) is a bare number.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ CONTEXT_TIMES: Final[Mapping[str, Word]] = {
     "on_for": Word("続いている 時間", "time since its beginning", "s"),
     "missing_for": Word("おくれ", "delay", "s"),
 }
-"""What `as` of a context may say besides what is found. `missing_for`: how late an expected one is, 0 if it is not."""
+"""What `as` of a context may say besides what is found. `missing_for`: how late an expected one is, else 0."""
 
 FORECASTS: Final[Mapping[str, Word]] = {
     "air_temperature_min": Word("予報の 最低気温", "lowest temperature forecast", "Cel"),
