@@ -83,6 +83,7 @@ TAGS: Final[Mapping[str, str]] = {
     "maintenance": "When somebody works on something, so that its alerts are understood.",
     "placements": "Places as they are edited, and which subject stands in which place when.",
     "devices": "Devices, gateways, their states over time, and how complete what came from them is.",
+    "farm settings": "What a farm says of itself, so that rules know: milking times, pick-up days, set points.",
     "herd": "Animals, groups of animals, and events in their lives.",
     "imports": "Files of animals, events, fields or readings: planned, looked at, applied, taken back.",
     "fields": "Fields with outline and soil, and the crops on them by season.",

@@ -18,6 +18,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from collectors.registry.lora import LoraSpec
 from collectors.registry.sites import PlacementSpec, PlaceSpec, SiteSpec
 from collectors.registry.weather import WeatherSpec
+from makiba.farm_settings import MOST_SETTINGS
+from makiba.farm_settings import check as check_settings
 from makiba.located_yaml import ConfigErrors, Duration, Located, Problem, load_located
 from makiba.reading import SITE_PATTERN, SUBJECT_PATTERN
 from makiba.rule import Rule, check_overrides
@@ -122,6 +124,11 @@ class SiteFile(_Strict):
     rules: dict[Annotated[str, Field(pattern=_RULE)], dict[str, Any]] = Field(
         default_factory=dict, description="This farm's own numbers: for, clear_for and a rule's named numbers"
     )
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=MOST_SETTINGS,
+        description="What the farm says of itself; see farm-settings.md",
+    )
 
 
 def load_site_file(file: Path, rules: Mapping[str, Rule] | None = None) -> SiteSpec:
@@ -158,6 +165,8 @@ def _whole_file_problems(located: Located, model: SiteFile) -> Iterator[Problem]
                 ("placements", index, "place"),
                 f"no place {placement.place!r} in this file{nearest(placement.place, known)}",
             )
+    for name, wrong in check_settings(model.settings, known, [p.subject for p in model.placements]):
+        yield located.problem(("settings", name), wrong)
 
 
 def _twice(located: Located, names: list[tuple[str, tuple[str | int, ...]]], what: str) -> Iterator[Problem]:
@@ -195,6 +204,7 @@ def _spec(model: SiteFile) -> SiteSpec:
             for d in model.lorawan
         ),
         weather=WeatherSpec(**model.weather.model_dump()) if model.weather else None,
+        settings=dict(model.settings),
     )
 
 

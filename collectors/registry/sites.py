@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, or_, select, true, update
 from sqlalchemy.orm import Session
 
-from collectors.registry import lora, paces, sources, weather
+from collectors.registry import lora, paces, said, sources, weather
 from collectors.registry.placements import end
 from collectors.registry.schema import Device, Gateway, Place, Placement, Site
 from collectors.registry.viewer import Service, Viewer, home_sites, require_service, visible_sites
@@ -63,6 +63,7 @@ class SiteSpec:
     rules: dict[str, Any] = field(default_factory=dict, hash=False)
     lorawan: tuple[lora.LoraSpec, ...] = ()
     weather: weather.WeatherSpec | None = None
+    settings: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +173,8 @@ def apply_site(
 ) -> list[str]:
     """Makes the registry say what `spec` says; applying the same again changes nothing.
 
-    A place or placement that people edited meanwhile (`placements`) stays as they made it, unless `overwrite`; where
-    the file says something else, that is a line of the answer.
+    A place or placement that people edited meanwhile (`placements`), and what they said of the farm (`said`), stays
+    as they made it, unless `overwrite`; where the file says something else, that is a line of the answer.
 
     A subject whose place or role changed gets a new placement from its `from_ms` (or `now_ms`) on, and the old
     one ends there. A place that the file no longer names stays as long as the past knows it. A gateway that it no
@@ -192,6 +193,7 @@ def apply_site(
     kept = _apply_places(session, spec, overwrite)
     session.flush()
     kept += _apply_placements(session, spec, now_ms, overwrite)
+    kept += said.apply_settings(site, spec.settings, overwrite=overwrite)
     session.flush()
     _drop_unknown_places(session, spec, overwrite)
     before = {d.name for d in lora.as_devices(session, viewer, spec.id)}

@@ -12,7 +12,11 @@ from collectors.registry.schema.base import Base, RowId
 
 
 class Site(Base):
-    """A farm or public station. `rules` holds the farm's own numbers: {rule: {parameter: value}}."""
+    """A farm or public station. `rules` holds the farm's own numbers: {rule: {parameter: value}}.
+
+    `settings` is what it says of itself (`makiba.farm_settings`), `settings_edited_ms` when people last did so in the
+    API; null: only its site file has.
+    """
 
     __tablename__ = "site"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -20,6 +24,9 @@ class Site(Base):
     name_en: Mapped[str] = mapped_column(String(200))
     timezone: Mapped[str] = mapped_column(String(64), default="Asia/Tokyo")
     rules: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    settings: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    settings_version: Mapped[int] = mapped_column(default=1, server_default="1")
+    settings_edited_ms: Mapped[int | None]
     created_ms: Mapped[int]
 
 

@@ -1,4 +1,4 @@
-"""Contacts, rota, maintenance; places and placements; devices, gateways, completeness."""
+"""Contacts, rota, settings, maintenance; places and placements; devices, gateways, completeness."""
 
 from __future__ import annotations
 
@@ -126,6 +126,8 @@ ROOM = Room(
         ("get", "/sites/{site}/contacts/{contact_id}"): OWN,
         ("put", "/sites/{site}/contacts/{contact_id}"): EDITED,
         ("delete", "/sites/{site}/contacts/{contact_id}"): REMOVED,
+        ("get", "/sites/{site}/settings"): OWN,
+        ("put", "/sites/{site}/settings"): EDITED,
         ("get", "/sites/{site}/on-call"): OWN,
         ("get", "/sites/{site}/rota"): OWN,
         ("get", "/sites/{site}/rota-check"): OWN,
@@ -144,6 +146,7 @@ ROOM = Room(
         "/sites/{site}/contacts/{contact_id}": CONTACT,
         "/sites/{site}/rota": SHIFT,
         "/sites/{site}/rota/{shift_id}": SHIFT,
+        "/sites/{site}/settings": {"settings": {"cows": 70}},
         "/sites/{site}/maintenance": WINDOW,
         "/sites/{site}/maintenance/{window_id}": WINDOW,
         "/sites/{site}/places": {"kind": "silo", "name": {"ja": "サイロ"}},
@@ -157,6 +160,7 @@ ROOM = Room(
         for path in (
             "/sites/{site}/contacts/{contact_id}",
             "/sites/{site}/rota/{shift_id}",
+            "/sites/{site}/settings",
             "/sites/{site}/maintenance/{window_id}",
             "/sites/{site}/places/{place_id}",
             "/sites/{site}/placements/{placement_id}",
