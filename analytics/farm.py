@@ -16,6 +16,8 @@ from collectors.registry.viewer import Viewer
 UNPOLLED_EVERY_MS = 600_000
 """For a device that speaks only when it has something to say: its state comes at least so often."""
 
+TIMEZONE = "Asia/Tokyo"
+
 
 @dataclass(frozen=True, slots=True)
 class FarmDevice:
@@ -45,6 +47,7 @@ class Farm:
     gateways: frozenset[str] = frozenset()
     devices: Mapping[str, FarmDevice] = field(default_factory=dict, hash=False)
     placed: Mapping[str, Placed] = field(default_factory=dict, hash=False)
+    timezone: str = TIMEZONE
 
     @property
     def buses(self) -> frozenset[str]:
@@ -91,4 +94,5 @@ def read_farm(session: Session, viewer: Viewer, site: str) -> Farm:
         p.subject: Placed(p.place_id, kinds.get(p.place_id, ""), p.role)
         for p in sites.list_placements(session, viewer, site)
     }
-    return Farm(site, gateways, devices, placed)
+    row = sites.get_site(session, viewer, site)
+    return Farm(site, gateways, devices, placed, row.timezone if row is not None else TIMEZONE)
