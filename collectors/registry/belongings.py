@@ -39,8 +39,10 @@ NOT_OF_A_FARM: Final[Mapping[str, str]] = {
     "quota": "how many messages a vendor took in a month, of all farms",
     "person": "whoever belonged to this farm only goes with it; of the others only name and role are told",
     "rights_version": "one number",
+    "shard_lease": "which worker judges which part of all farms",
     "site_store": "where the readings are; removed once they are deleted",
     "store_server": "machines",
+    "watch_worker": "machines",
     "weather_warning": "about an area, shared by farms",
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ from collectors.registry.schema import (  # noqa: F401
     identity,
     imports,
     leave,
+    leases,
     notify,
     sign_in,
 )
