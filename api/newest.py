@@ -2,8 +2,9 @@
 
 A farm's values are read from the store when they are asked for the first time. While they are younger than `FRESH_S`
 they are told as they are; when they are older, a thread reads them anew, and meanwhile they are told as long as they
-are younger than `STALE_S`. Each value has its own time, so that nobody takes an old one for new. Nothing here asks
-who looks: what is told to whom is decided with each answer.
+are younger than `STALE_S`. After each farm that thread rests twice as long as it read, so that it never has the
+processor to itself while somebody waits for an answer. Each value has its own time, so that nobody takes an old one
+for new. Nothing here asks who looks: what is told to whom is decided with each answer.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from makiba.reading import Series
 
 FRESH_S: Final = 5.0
 STALE_S: Final = 60.0
+RESTS: Final = 2.0
+"""So many times as long as it read a farm the thread rests: 2,000 farms of 5 ms each are read in 30 s."""
 MAX_FARMS: Final = 2_000
 
 STATE: Final = "state"
@@ -44,6 +47,7 @@ class Newest:
         self._known: dict[str, tuple[float, Values]] = {}
         self._guard = threading.Lock()
         self._reading: set[str] = set()
+        self._closed = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="newest")
 
     def of(self, sites: Iterable[str]) -> Mapping[str, Values]:
@@ -61,6 +65,7 @@ class Newest:
 
     def close(self) -> None:
         """Waits for what is being read."""
+        self._closed.set()
         self._thread.shutdown(cancel_futures=True)
 
     def _later(self, site: str) -> None:
@@ -71,6 +76,7 @@ class Newest:
         self._thread.submit(self._refresh, site)
 
     def _refresh(self, site: str) -> None:
+        begun_s = time.monotonic()
         try:
             self._read(site)
         except StoreError:
@@ -78,6 +84,7 @@ class Newest:
         finally:
             with self._guard:
                 self._reading.discard(site)
+        self._closed.wait(RESTS * (time.monotonic() - begun_s))
 
     def _read(self, site: str) -> Values:
         begun_s = time.monotonic()
