@@ -9,6 +9,8 @@ Theory of operation, all of it on the time of measurement:
 - `observe` takes a reading. `settle` looks at the clock. Only `settle` raises, and only on a condition that is
   true now, so that a problem that a backlog tells of and that is over raises nothing. `observe` may end, so that
   a problem which ended and came again while nobody looked is two problems.
+- While there is no problem and none begins, a standing remembers nothing but its excuse: how well things are, or how
+  much worse they would be, counts from a problem's onset on. So most standings stay as they are, reading by reading.
 - A decision to end stays in the state (`end_ms`) until `ended` confirms it; one to raise is made again until
   `raised` confirms it. So the caller writes first and remembers afterwards.
 """
@@ -168,12 +170,16 @@ def observe(at: Pace, standing: Standing, says: Truths, at_ms: int) -> Standing:
     was = standing.worse if len(standing.worse) == len(says.worse) else (Held(),) * len(says.worse)
     excused_ms = at_ms if says.excusing else None if says.excuse_over else standing.excused_ms
     excused = excused_ms is not None and at_ms - excused_ms < at.excused_ms
+    raising = standing.raising.after(says.raising and not excused, at_ms, at.stale_ms)
+    # Where there is no problem and none begins, nothing ends or gets worse: such a pair remembers nothing.
+    shows = standing.onset_ms is not None or raising.since_ms is not None
+    worse = zip(was, says.worse, strict=True) if shows else ()
     return replace(
         standing,
         excused_ms=excused_ms,
-        raising=standing.raising.after(says.raising and not excused, at_ms, at.stale_ms),
-        clearing=Held() if before else standing.clearing.after(says.clearing, at_ms, at.stale_ms),
-        worse=tuple(h.after(t, at_ms, at.stale_ms) for h, t in zip(was, says.worse, strict=True)),
+        raising=raising,
+        clearing=Held() if before or not shows else standing.clearing.after(says.clearing, at_ms, at.stale_ms),
+        worse=tuple(h.after(t, at_ms, at.stale_ms) for h, t in worse),
         end_ms=end_ms,
     )
 
