@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from collectors.registry import lora, sites
+from collectors.registry import lora, sites, weather
 from collectors.registry.viewer import Viewer
 
 UNPOLLED_EVERY_MS = 600_000
@@ -48,6 +48,8 @@ class Farm:
     devices: Mapping[str, FarmDevice] = field(default_factory=dict, hash=False)
     placed: Mapping[str, Placed] = field(default_factory=dict, hash=False)
     timezone: str = TIMEZONE
+    weather: str = ""
+    """The subject of the weather service's station; '' where the farm looks at none."""
 
     @property
     def buses(self) -> frozenset[str]:
@@ -95,4 +97,6 @@ def read_farm(session: Session, viewer: Viewer, site: str) -> Farm:
         for p in sites.list_placements(session, viewer, site)
     }
     row = sites.get_site(session, viewer, site)
-    return Farm(site, gateways, devices, placed, row.timezone if row is not None else TIMEZONE)
+    stations = [w.subject for w in weather.list_site_weather(session, viewer, site) if w.amedas]
+    timezone = row.timezone if row is not None else TIMEZONE
+    return Farm(site, gateways, devices, placed, timezone, stations[0] if stations else "")

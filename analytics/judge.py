@@ -20,15 +20,20 @@ from typing import Any, Final
 from analytics.causes import Key, below, explanation
 from analytics.decision import Decision, Kind
 from analytics.farm import Farm
-from analytics.pairs import Pair, may_watch, plan_pairs, worst
+from analytics.pairs import Pair, may_watch, plan_pairs, waiting, worst
 from analytics.rules import FarmRules
 from analytics.seen import STATE, Seen
+from analytics.signals.contexts import Contexts
+from analytics.signals.planned import Facts
 from makiba.reading import Reading, Series
 from makiba.rule import About, Severity
 from makiba.standing import Held, Standing, Verdict, observe, settle, truths
 
 TOUCH_EVERY_MS: Final = 30_000
 """How often at most the values of an alert that stays open are written again."""
+
+MOVES_EVERY_MS: Final = 10_000
+"""How often what may change without a reading (times that run on, facts) is looked at."""
 
 LOOK_BACK_MS: Final = 24 * 3_600_000
 """How far back at most the store is read."""
@@ -53,9 +58,10 @@ class _Watch:
 class Judge:
     """The judge of one farm. Not for several threads at once."""
 
-    def __init__(self, farm: Farm, rules: FarmRules) -> None:
+    def __init__(self, farm: Farm, rules: FarmRules, contexts: Contexts | None = None) -> None:
         self._farm, self._rules = farm, rules
-        self._known = Seen(farm)
+        self._known = Seen(farm, contexts)
+        self._moving: dict[Key, int] = {}  # when what may change without a reading was last looked at
         self._series: set[Series] = set()
         self._pairs: dict[Key, Pair] = {}
         self._by_series: dict[Series, list[Key]] = {}
@@ -79,9 +85,22 @@ class Judge:
             self._series |= new
             self._plan()
 
+    def tell(self, facts: Facts) -> None:
+        """Goes on with these settings, forecasts and facts."""
+        before, self._known.told = self._known.told, dict(facts.values)
+        if before.keys() != self._known.told.keys():
+            self._plan()
+        self._moving = dict.fromkeys(self._moving, 0)
+
+    def waiting(self) -> list[tuple[str, str]]:
+        """(rule, setting) for each rule that watches nothing because the farm does not say what it needs."""
+        return list(waiting(self._rules.rules, self._known.told))
+
     def _plan(self) -> None:
         before = self._pairs
-        self._pairs = plan_pairs(self._farm, self._rules, self._series)
+        self._pairs = plan_pairs(self._farm, self._rules, self._series, self._known.contexts, self._known.told.keys())
+        self._known.watch(self._pairs.values())
+        self._moving = {key: self._moving.get(key, 0) for key, pair in self._pairs.items() if pair.moves}
         proofs = self._signs_of_life()
         self._by_series = {}
         for key, pair in self._pairs.items():
@@ -146,6 +165,8 @@ class Judge:
         pair = self._pairs[key]
         watch.last_ms = max(watch.last_ms, at_ms)
         says = truths(pair.rule, self._known.values(pair, max(watch.last_ms, now_ms)))
+        if not pair.gate.in_season(watch.last_ms):
+            says = replace(says, raising=False)
         watch.standing = observe(pair.pace, watch.standing, says, watch.last_ms)
         if watch.standing.active:
             self._restless.add(key)
@@ -155,6 +176,10 @@ class Judge:
     def tick(self, now_ms: int) -> list[Decision]:
         """What should be written at `now_ms`, causes before what they explain."""
         self._look_for_silence(now_ms)
+        for key, looked_ms in self._moving.items():
+            if now_ms - looked_ms >= MOVES_EVERY_MS:
+                self._moving[key] = now_ms
+                self._observe(key, self._watches.setdefault(key, _Watch()), now_ms, now_ms)
         due: list[Decision] = []
         active = {k for k in self._restless if k in self._pairs and self._watches[k].standing.active}
         self._hold_back(active, now_ms)
@@ -191,6 +216,16 @@ class Judge:
                 self._watches.setdefault(key, _Watch()).held_ms = now_ms
 
     def _decide(self, pair: Pair, watch: _Watch, now_ms: int) -> Decision | None:
+        is_open = watch.standing.onset_ms is not None
+        if not pair.gate.in_season(now_ms):
+            over = Verdict("end", now_ms)
+            return (
+                replace(self._decision("end", pair, watch.standing, over, now_ms), reason="season")
+                if is_open
+                else None
+            )
+        if not is_open and not pair.gate.in_hours(now_ms):
+            return None
         says = truths(pair.rule, self._known.values(pair, now_ms))
         verdict = settle(pair.pace, watch.standing, says, now_ms)
         held = watch.held_ms == now_ms or now_ms - watch.held_ms < pair.pace.for_ms

@@ -2,63 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from analytics.farm import UNPOLLED_EVERY_MS, Farm, FarmDevice
+from analytics.farm import UNPOLLED_EVERY_MS, Farm, FarmDevice, Placed
 from analytics.rules import FarmRules
+from analytics.signals.contexts import Contexts, NoContexts
+from analytics.signals.planned import FactKey, Ground, Planned, Source, plan_signals
 from makiba.reading import Series
-from makiba.rule import SEVERITIES, Rule, Severity, Signal, Tuned, to_ms
+from makiba.rule import SEVERITIES, Rule, Severity, Tuned, to_ms
+from makiba.season import Gate
 from makiba.standing import Pace, pace
-
-Source = tuple[Series, ...]
-"""What one value of a signal is made of: one series, or a derivation's arguments in their order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A rule and a subject it watches. `inputs`: per signal the sources it may come from; `every_ms`: its polls."""
+    """A rule and a subject it watches. `signals`: what each signal is made of, each after those it is made of.
+
+    `gate`: when it watches. `moves`: it may change by the clock or by what is told, so that it has to be looked at
+    without a reading.
+    """
 
     rule: Tuned
     subject: str
     severity: Severity
     place: str | None
     pace: Pace
-    inputs: Mapping[str, tuple[Source, ...]] = field(hash=False)
+    signals: Mapping[str, Planned] = field(hash=False)
+    gate: Gate = field(compare=False)
+    series: frozenset[Series] = field(compare=False)
+    """Every series whose readings may change what one of its signals says."""
+    moves: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
         return self.rule.rule.rule, self.subject
 
     @property
-    def series(self) -> frozenset[Series]:
-        return frozenset(s for sources in self.inputs.values() for source in sources for s in source)
+    def inputs(self) -> Mapping[str, tuple[Source, ...]]:
+        """Of each signal that is measured, the sources it may come from."""
+        return {name: planned.sources for name, planned in self.signals.items() if planned.sources}
+
+    @property
+    def plain(self) -> Mapping[str, Series] | None:
+        """The one series of each signal, where each is plain: the subject's own newest value; None otherwise."""
+        found = {name: planned.plain for name, planned in self.signals.items()}
+        return {name: series for name, series in found.items() if series is not None} if all(found.values()) else None
 
     @property
     def memory_ms(self) -> int:
         """How far back readings can matter for what it says now."""
         p = self.pace
-        return max(p.for_ms, p.clear_for_ms, p.excused_ms, *p.worse_ms) + (p.stale_ms or 0)
+        window_ms = max((s.signal.window_ms for s in self.signals.values() if not s.signal.is_folded), default=0)
+        return max(p.for_ms, p.clear_for_ms, p.excused_ms, *p.worse_ms) + (p.stale_ms or 0) + window_ms
 
 
-def plan_pairs(farm: Farm, rules: FarmRules, seen: Collection[Series]) -> dict[tuple[str, str], Pair]:
-    """Every pair of `farm`, by rule and subject."""
-    by_subject: dict[str, set[str]] = {}
-    for series in seen:
-        by_subject.setdefault(series.subject, set()).add(series.quantity)
+def plan_pairs(
+    farm: Farm,
+    rules: FarmRules,
+    seen: Collection[Series],
+    contexts: Contexts | None = None,
+    told: Collection[FactKey] = frozenset(),
+) -> dict[tuple[str, str], Pair]:
+    """Every pair of `farm`, by rule and subject. `told`: the settings and facts that are known of it."""
+    ground = Ground(farm, seen)
+    settings = {name for name, _ in told}
     pairs: dict[tuple[str, str], Pair] = {}
     for name, rule in rules.rules.items():
-        spoken_for: set[str | None] = {None}
-        for subject in _subjects(farm, rule, by_subject):
-            pair = _pair(farm, rules.tuned(name, subject), subject, by_subject)
-            if pair is None or (rule.once_per == "place" and pair.place in spoken_for):
+        if not settings.issuperset(rule.needs):
+            continue
+        spoken_for: set[str | None] = {None} if rule.once_per == "place" else set()
+        for subject in _subjects(ground, rule):
+            placed = ground.place_of(subject)
+            speaks_for = farm.site if rule.once_per == "site" else placed.place if placed else None
+            if rule.once_per != "subject" and speaks_for in spoken_for:
                 continue
-            spoken_for.add(pair.place)
+            pair = _pair(ground, rules.tuned(name, subject), subject, contexts or NoContexts(), told)
+            if pair is None:
+                continue
+            spoken_for.add(speaks_for)
             pairs[pair.key] = pair
     return pairs
 
 
-def _subjects(farm: Farm, rule: Rule, by_subject: Mapping[str, set[str]]) -> list[str]:
+def waiting(rules: Mapping[str, Rule], told: Collection[FactKey]) -> Iterator[tuple[str, str]]:
+    """(rule, setting) for each rule that watches nothing because the farm does not say what it needs."""
+    known = {name for name, _ in told}
+    for name, rule in rules.items():
+        own = [s.setting for s in rule.signals.values() if s.setting is not None and not s.optional]
+        yield from ((name, need) for need in dict.fromkeys((*rule.needs, *own)) if need not in known)
+
+
+def _subjects(ground: Ground, rule: Rule) -> list[str]:
+    farm = ground.farm
     if rule.about == "gateway":
         return sorted(farm.gateways)
     if rule.about == "bus":
@@ -66,59 +102,41 @@ def _subjects(farm: Farm, rule: Rule, by_subject: Mapping[str, set[str]]) -> lis
     if rule.about == "device":
         return sorted(farm.devices)
     above = farm.gateways | farm.buses
-    return sorted(s for s in by_subject if s not in above and may_watch(farm, rule, s))
+    own = [q for s in rule.signals.values() if s.of == "subject" and not s.optional for q in s.quantities]
+    may = ground.measuring(own) if own else sorted(ground.by_subject)
+    return [s for s in may if s not in above and _is_about(rule, ground.place_of(s))]
 
 
 def may_watch(farm: Farm, rule: Rule, subject: str) -> bool:
     """Whether `rule` is about `subject` at all, whatever was measured of it so far."""
     if rule.about != "subject":
         return subject in {"gateway": farm.gateways, "bus": farm.buses, "device": farm.devices}[rule.about]
-    placed = farm.place_of(subject)
+    return _is_about(rule, farm.place_of(subject))
+
+
+def _is_about(rule: Rule, placed: Placed | None) -> bool:
     if rule.role is not None and (placed is None or placed.role != rule.role):
         return False
     return rule.where is None or (placed is not None and placed.kind in rule.where)
 
 
-def _pair(farm: Farm, rule: Tuned, subject: str, by_subject: Mapping[str, set[str]]) -> Pair | None:
-    inputs: dict[str, tuple[Source, ...]] = {}
-    for name, signal in rule.rule.signals.items():
-        sources = _sources(farm, rule.rule, signal, subject, by_subject)
-        if not sources and not signal.optional:
-            return None
-        if sources:
-            inputs[name] = sources
-    placed = farm.place_of(subject)
+def _pair(ground: Ground, rule: Tuned, subject: str, contexts: Contexts, told: Collection[FactKey]) -> Pair | None:
+    signals = plan_signals(ground, rule, subject, contexts, told)
+    if signals is None:
+        return None
+    farm, placed, season, hours = ground.farm, ground.place_of(subject), rule.rule.season, rule.rule.hours
     device = farm.device_of(subject)
     return Pair(
         rule,
         subject,
-        _severity(farm, rule.rule, subject, by_subject),
+        _severity(farm, rule.rule, subject, ground.by_subject),
         placed.place if placed else None,
         pace(rule, device.every_ms if device else UNPOLLED_EVERY_MS if rule.rule.raise_.polls else 0),
-        inputs,
+        signals,
+        Gate(season.season if season else None, hours.window if hours else None, farm.timezone),
+        frozenset(series for planned in signals.values() for series in planned.inputs),
+        any(planned.moves for planned in signals.values()),
     )
-
-
-def _sources(
-    farm: Farm, rule: Rule, signal: Signal, subject: str, by_subject: Mapping[str, set[str]]
-) -> tuple[Source, ...]:
-    needed = set(signal.quantities)
-    if signal.of == "subject":
-        if rule.about == "subject" and not needed <= by_subject.get(subject, set()):
-            return ()
-        return (tuple(Series(farm.site, subject, q) for q in signal.quantities),)
-    here = farm.place_of(subject)
-    if here is None:
-        return ()
-    neighbours = sorted(
-        s for s, quantities in by_subject.items() if needed <= quantities and _stands(farm, s, here.place)
-    )
-    return tuple(tuple(Series(farm.site, s, q) for q in signal.quantities) for s in neighbours)
-
-
-def _stands(farm: Farm, subject: str, place: str) -> bool:
-    placed = farm.place_of(subject)
-    return placed is not None and placed.place == place
 
 
 def _severity(farm: Farm, rule: Rule, subject: str, by_subject: Mapping[str, set[str]]) -> Severity:

@@ -10,16 +10,19 @@ down does not turn every device of a town into an alert.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from analytics.derived import derive
 from analytics.farm import Farm, FarmDevice
-from analytics.pairs import Pair, Source, stale_ms
+from analytics.pairs import Pair, stale_ms
+from analytics.signals.contexts import Contexts, NoContexts
+from analytics.signals.planned import FactKey, Planned, Source, Track
+from analytics.signals.tracks import Tracks
 from collectors.registry.lora import NETWORK
 from makiba.reading import Reading, Series, Value
-from makiba.rule import Signal
+from makiba.rule import Signal, measure
 
 STATE: Final = "state"
 NO_DATA: Final = "no-data"
@@ -44,8 +47,12 @@ class _Stream:
 class Seen:
     """The newest of everything on one farm."""
 
-    def __init__(self, farm: Farm) -> None:
+    def __init__(self, farm: Farm, contexts: Contexts | None = None) -> None:
         self._farm = farm
+        self.contexts: Contexts = contexts or NoContexts()
+        self.told: Mapping[FactKey, Value] = {}
+        """Settings, forecasts and facts, as they were last told."""
+        self._tracks = Tracks()
         self._newest: dict[Series, tuple[int, Value]] = {}
         self._streams: dict[str, _Stream] = {}
         self._devices: dict[str, FarmDevice | None] = {}  # by subject; a cache of the farm's answers
@@ -74,6 +81,8 @@ class Seen:
         if time_ms <= self.newest_ms(series):
             return False
         self._newest[series] = (time_ms, reading.value)
+        self._tracks.take(reading)
+        self.contexts.take(reading)
         device = self._note_device(series, time_ms)
         gateway = device.gateway if device else series.subject.partition(".")[0]
         # A gateway's own state may be its will, whose time is the centre's.
@@ -93,18 +102,55 @@ class Seen:
 
     # ------------------------------------------------------------------------------------------------- signals
 
-    def values(self, pair: Pair, at_ms: int) -> dict[str, Value | None]:
-        """Each signal of `pair` at `at_ms`."""
-        return {name: self._value(pair, name, at_ms) for name in pair.inputs}
+    def watch(self, pairs: Iterable[Pair]) -> None:
+        """Keeps from now on what the signals of `pairs` need of the past, and nothing else."""
+        tracks = {track for pair in pairs for planned in pair.signals.values() for track in planned.tracks}
+        devices = {s.subject: self.device_of(s.subject) for track in tracks for s in track.source}
+        self._tracks.keep(tracks, {subject: d.every_ms if d else None for subject, d in devices.items()})
 
-    def _value(self, pair: Pair, name: str, at_ms: int) -> Value | None:
-        """The mean of the signal's sources that are fresh and sound; None when there is none."""
-        signal = pair.rule.rule.signals[name]
-        if signal.quantity == STATE and pair.rule.rule.about in ("device", "gateway"):
-            return self._state(pair, at_ms)
-        found = [v for s in pair.inputs[name] if (v := self._source(pair, signal, s, at_ms)) is not None]
-        numbers = [v for v in found if not isinstance(v, str)]
-        return sum(numbers) / len(numbers) if numbers else found[0] if found else None
+    def values(self, pair: Pair, at_ms: int) -> dict[str, Value | None]:
+        """Each signal of `pair` at `at_ms`; None where it is unknown."""
+        found: dict[str, Value | None] = {}
+        for name, planned in pair.signals.items():
+            found[name] = self._value(pair, planned, at_ms, found)
+        return found
+
+    def _value(self, pair: Pair, planned: Planned, at_ms: int, found: Mapping[str, Value | None]) -> Value | None:
+        signal = planned.signal
+        if planned.tracks:
+            ways = zip(planned.sources, planned.tracks, strict=True)
+            return _picked(signal, [self._tracked(pair, signal, s, t, at_ms) for s, t in ways])
+        if planned.sources:
+            if signal.quantity == STATE and pair.rule.rule.about in ("device", "gateway"):
+                return self._state(pair, at_ms)
+            return _picked(signal, [self._source(pair, signal, s, at_ms) for s in planned.sources])
+        if signal.parts:
+            return _combined(signal, *(found[part] for part in signal.parts))
+        if signal.context is not None:
+            return self._context(signal, planned.place, at_ms)
+        return next((self.told[key] for key in planned.keys if key in self.told), None)
+
+    def _tracked(self, pair: Pair, signal: Signal, source: Source, track: Track, at_ms: int) -> Value | None:
+        if not track.is_folded:
+            for series in source:
+                if self._fresh(pair, series, at_ms) is None or self._faulty(series):
+                    return None
+        return self._tracks.value(track, signal.as_, at_ms)
+
+    def _context(self, signal: Signal, place: str | None, at_ms: int) -> Value | None:
+        state = self.contexts.state(signal.context or "", place, at_ms)
+        if state is None:
+            return None
+        if signal.as_ is None:
+            return "on" if state.is_on else "off"
+        if signal.as_ == "on_for":
+            return max(0, at_ms - state.since_ms) / 1000 if state.is_on else 0.0
+        if signal.as_ == "off_for":
+            ended_ms = state.since_ms if state.ended_ms is None else state.ended_ms
+            return 0.0 if state.is_on else max(0, at_ms - ended_ms) / 1000
+        if signal.as_ == "missing_for":
+            return 0.0 if state.missing_ms is None else max(0, at_ms - state.missing_ms) / 1000
+        return state.found.get(signal.as_)
 
     def _source(self, pair: Pair, signal: Signal, source: Source, at_ms: int) -> Value | None:
         found: list[Value] = []
@@ -199,12 +245,16 @@ class Seen:
         """What the signals say that are known at `now_ms`, as a `Decision` carries it."""
         found: dict[str, dict[str, Any]] = {}
         for name, value in self.values(pair, now_ms).items():
-            signal = pair.rule.rule.signals[name]
-            newest = {s: self.newest_ms(s) for source in pair.inputs[name] for s in source}
-            if value is not None:
-                subject = pair.subject if signal.of == "subject" else max(newest, key=lambda s: newest[s]).subject
-                at = {"value": value, "time_ms": max(newest.values()) or now_ms}
-                found[name] = {"quantity": signal.shown_as, "subject": subject, **at, **_toward(pair, name)}
+            if value is None:
+                continue
+            planned = pair.signals[name]
+            newest = {s: self.newest_ms(s) for source in planned.sources for s in source}
+            elsewhere = planned.signal.of != "subject" and newest
+            subject = max(newest, key=lambda s: newest[s]).subject if elsewhere else pair.subject
+            at = {"value": value, "time_ms": max(newest.values(), default=0) or now_ms}
+            found[name] = {
+                "quantity": measure(pair.rule.rule, name).name, "subject": subject, **at, **_toward(pair, name),
+            }  # fmt: skip
         return found
 
     def memory(self) -> dict[str, Any]:
@@ -222,6 +272,26 @@ class Seen:
             self._note_device(series, time_ms)
         self._streams = {g: _Stream(*times) for g, times in memory["streams"].items()}
         return list(self._newest)
+
+
+def _picked(signal: Signal, values: Iterable[Value | None]) -> Value | None:
+    """What the sources say together: of numbers what `pick` says, of texts the first."""
+    known = [v for v in values if v is not None]
+    numbers = [v for v in known if not isinstance(v, str)]
+    if len(known) < 2 or not numbers:
+        return known[0] if known else None
+    if signal.pick in ("max", "min"):
+        return max(numbers) if signal.pick == "max" else min(numbers)
+    return sum(numbers) if signal.pick == "sum" else sum(numbers) / len(numbers)
+
+
+def _combined(signal: Signal, first: Value | None, second: Value | None) -> Value | None:
+    """The first less, or by, the second; unknown where one is, and where the second is 0."""
+    if first is None or second is None or isinstance(first, str) or isinstance(second, str):
+        return None
+    if signal.difference is not None:
+        return first - second
+    return first / second if second else None
 
 
 def _toward(pair: Pair, name: str) -> dict[str, str]:

@@ -268,7 +268,7 @@ class Rule(_Model):
     """A rule as its file says it.
 
     `explained_by`: rules about what stands above, or in the same place, whose problem explains this one.
-    `once_per: place`: one subject speaks for all in its place, the first by name.
+    `once_per: place` (or `site`): one subject speaks for all in its place (on the farm), the first by name.
     `life_safety`: a gateway may judge it by itself and sound its alarm outputs. `reset: by-hand`: such an output
     stays on after the problem is over, until a person says so there, and the alert stays open, until one says so.
     `season`: outside it nothing is raised and what is open ends. `hours`: when it may be raised. `needs`: settings of
@@ -279,7 +279,7 @@ class Rule(_Model):
     about: About
     role: str | None = None
     where: _Words | None = None
-    once_per: Literal["subject", "place"] = "subject"
+    once_per: Literal["subject", "place", "site"] = "subject"
     title: Text
     severity: Severity
     life_safety: bool = False
