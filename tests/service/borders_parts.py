@@ -28,7 +28,6 @@ from collectors.registry.viewer import OUTSIDERS, Role
 from makiba.data_class import DATA_CLASSES, DataClass
 from tests.service import borders
 from tests.service.borders import Cells, Room, Route
-from tests.service.postgres_parts import Postgres, why_not
 from tests.service.serving import CONSOLE, OTHER, SITE, WRITE, Centre, farm
 
 ROOMS: tuple[Room, ...] = tuple(
@@ -142,17 +141,9 @@ class Town:
         return answer
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
 def town(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    url = request.getfixturevalue("postgres").create("town") if request.param == "postgres" else ""
+    url = request.getfixturevalue("postgres").ready("town") if request.param == "postgres" else ""
     centre = _MarkingCentre(Path(tmp_path_factory.mktemp("town")), registry_url=url)
     with centre.registry.write() as session:
         apply_site(session, CONSOLE, farm(CONSENTING, "gw-c"), centre.clock() - 86_400_000)

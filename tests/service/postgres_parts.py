@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
+from collectors.registry import open_registry
 from tests.parts import Process, free_port, listens, wait_until
 
 _PATH = os.pathsep.join(["/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/15/bin", os.environ.get("PATH", "")])
@@ -31,6 +33,7 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         assert INITDB
         assert POSTGRES
+        self._numbers, self._ready = itertools.count(1), ""
         self.port = free_port()
         as_nobody: list[str] = []
         if os.geteuid() == 0:
@@ -64,7 +67,17 @@ class Postgres:
     def url(self, database: str) -> str:
         return f"postgresql://makiba@127.0.0.1:{self.port}/{database}"
 
-    def create(self, database: str) -> str:
-        """Makes a database and gives its address."""
-        subprocess.run([str(CREATEDB), "-h", "127.0.0.1", "-p", str(self.port), "-U", "makiba", database], check=True)
-        return self.url(database)
+    def create(self, database: str, like: str = "template1") -> str:
+        """Makes a database whose name begins so, a copy of `like`, and gives its address."""
+        name = f"{database}_{next(self._numbers)}".lower()
+        command = [str(CREATEDB), "-h", "127.0.0.1", "-p", str(self.port), "-U", "makiba", "-T", like, name]
+        subprocess.run(command, check=True)
+        return self.url(name)
+
+    def ready(self, database: str) -> str:
+        """The same with a registry's tables, made once and copied."""
+        if not self._ready:
+            url = self.create("tables")
+            open_registry(url, migrate=True).close()
+            self._ready = url.rpartition("/")[2]
+        return self.create(database, self._ready)

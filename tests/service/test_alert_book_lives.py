@@ -29,7 +29,7 @@ from collectors.registry.sites import SiteSpec, apply_site
 from collectors.registry.viewer import Person, Service
 from makiba.rule import SEVERITIES, Severity
 from tests.parts import ROOT
-from tests.service.postgres_parts import Postgres, why_not
+from tests.service.postgres_parts import Postgres
 
 ME, SITE, T0 = Service("analytics"), "farm", 1_700_000_000_000
 PEOPLE = [Person(number, f"p{number}", {SITE: "owner"}) for number in (1, 2)]
@@ -39,14 +39,6 @@ class _Killed(Exception):
     """What a kill is to a database: the transaction never commits."""
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
 _numbers = count()
 
 
@@ -54,7 +46,7 @@ _numbers = count()
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgres":
         server: Postgres = request.getfixturevalue("postgres")
-        return server.create(f"book{next(_numbers)}")
+        return server.ready(f"book{next(_numbers)}")
     return f"sqlite:{tmp_path / 'registry.db'}"
 
 

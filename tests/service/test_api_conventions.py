@@ -20,7 +20,6 @@ from collectors.registry.schema import Alert, AuditRow
 from collectors.registry.schema.access import ApiToken, OnceRow
 from makiba.keys import Key, KeyUnusable, open_key
 from makiba.settings import Settings
-from tests.service.postgres_parts import Postgres, why_not
 from tests.service.serving import CONSOLE, OTHER, SITE, WRITE, Centre, sign_in
 
 ALERTS = f"/api/v1/sites/{SITE}/alerts"
@@ -192,14 +191,6 @@ def test_tags_are_read_as_they_are_written(header: str, tags: list[str]) -> None
 # ---------------------------------------------------------------------------------------------------- once only
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
 CONSENTS = f"/api/v1/sites/{SITE}/consents"
 GIVEN = {"role": "coop", "classes": ["tank"]}
 
@@ -258,7 +249,7 @@ def test_a_key_is_a_short_plain_text(browser: httpx.Client, key: str) -> None:
 def test_of_writes_that_come_at_once_to_two_processes_one_is_done(
     tmp_path: Path, database: str, request: pytest.FixtureRequest
 ) -> None:
-    url = request.getfixturevalue("postgres").create("writes") if database == "postgres" else ""
+    url = request.getfixturevalue("postgres").ready("writes") if database == "postgres" else ""
     centre = Centre(tmp_path, registry_url=url)
     cookie = centre.cookie(centre.person(shikaoi_001="owner"))
     headers = {**WRITE, "Idempotency-Key": "once", "Cookie": f"makiba_session={cookie}"}

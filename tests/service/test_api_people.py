@@ -18,7 +18,6 @@ from api.sessions import COOKIE, digest, new_code
 from collectors.registry import invitations, people
 from collectors.registry.schema import PersonRow, RoleRow
 from collectors.registry.schema.identity import RecoveryLink
-from tests.service.postgres_parts import Postgres, why_not
 from tests.service.serving import CONSOLE, OTHER, PASSWORD, SITE, WRITE, Centre, sign_in
 
 V1 = "/api/v1"
@@ -32,18 +31,10 @@ def centre(tmp_path: Path) -> Centre:
     return Centre(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def racing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Centre]:
     """A centre for what many do at the same moment, which the two databases decide in their own ways."""
-    url = request.getfixturevalue("postgres").create(f"r{next(_numbers)}") if request.param == "postgres" else ""
+    url = request.getfixturevalue("postgres").ready(f"r{next(_numbers)}") if request.param == "postgres" else ""
     centre = Centre(tmp_path, registry_url=url)
     yield centre
     centre.registry.close()

@@ -15,25 +15,16 @@ from collectors.registry.schema import AuditRow
 from collectors.registry.viewer import Limit, Person, limited
 from makiba.data_class import DataClass
 from tests.parts import wait_until
-from tests.service.postgres_parts import Postgres, why_not
 from tests.service.serving import CONSOLE, OTHER, SITE, Centre
 
 TANK: frozenset[DataClass] = frozenset({"tank"})
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def centre(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Centre]:
     url = ""
     if request.param == "postgres":
-        url = request.getfixturevalue("postgres").create(f"reads{abs(hash(request.node.name))}")
+        url = request.getfixturevalue("postgres").ready(f"reads{abs(hash(request.node.name))}")
     centre = Centre(tmp_path, registry_url=url)
     yield centre
     centre.registry.close()

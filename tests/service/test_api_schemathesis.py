@@ -36,7 +36,6 @@ from collectors.registry import people, tokens
 from makiba.data_class import DATA_CLASSES
 from tests.service.borders import Room
 from tests.service.borders_parts import ROOMS, ROUTES
-from tests.service.postgres_parts import Postgres, why_not
 from tests.service.serving import CONSOLE, SITE, WRITE, Centre, openapi
 
 EXAMPLES = int(os.environ.get("MAKIBA_SCHEMATHESIS", "0"))
@@ -106,19 +105,11 @@ class Village:
         return {**self.ids, **(room.ids(self, SITE) if room else {})}
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def village(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Village]:
     if request.param == "postgres" and not IS_LONG:
         pytest.skip("MAKIBA_SCHEMATHESIS=1 tries PostgreSQL too")
-    url = request.getfixturevalue("postgres").create("village") if request.param == "postgres" else ""
+    url = request.getfixturevalue("postgres").ready("village") if request.param == "postgres" else ""
     centre = Centre(tmp_path_factory.mktemp("village"), registry_url=url)
     with centre.serving() as browser:
         village = Village(centre, browser)

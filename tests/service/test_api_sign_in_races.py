@@ -8,7 +8,6 @@ from functools import partial
 import pytest
 
 from tests.service.authenticator import Authenticator
-from tests.service.postgres_parts import Postgres, why_not
 from tests.service.sign_in_parts import App, House, Somebody, at_once, house
 
 
@@ -19,9 +18,7 @@ def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         with house(folder) as home:
             yield home
         return
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server, house(folder, server.create("races")) as home:
+    with house(folder, request.getfixturevalue("postgres").ready("races")) as home:
         yield home
 
 

@@ -19,7 +19,7 @@ from makiba.reading import Reading, Series
 from makiba.settings import Settings
 from tests.parts import Broker, wait_until
 from tests.service import test_api_stream as streams
-from tests.service.postgres_parts import Postgres, why_not
+from tests.service.postgres_parts import Postgres
 from tests.service.serving import CONSOLE, OTHER, SITE, WRITE, Centre, Listener
 from tests.service.test_api_alerts import warm_tank
 from tests.service.test_api_stream import Collector, Running, flowing, values
@@ -28,11 +28,9 @@ ANALYTICS = Service("analytics")
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server, Broker() as broker:
-        centre = Centre(Path(tmp_path_factory.mktemp("stream")), registry_url=server.create("streams"))
+def running(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with Broker() as broker:
+        centre = Centre(Path(tmp_path_factory.mktemp("stream")), registry_url=postgres.ready("streams"))
         hanako = centre.person("hanako", shikaoi_001="owner", shikaoi_002="family")
         pki = Path(broker.env()["MAKIBA_PKI"])
         centre.settings = Settings(home=centre.folder, mqtt_port=broker.port, pki=pki, registry=centre.registry_url)
@@ -76,9 +74,10 @@ def test_who_missed_too_much_reads_anew(running: Running, monkeypatch: pytest.Mo
     centre = running.centre
     with Listener(running.browser) as listener:
         seen = listener.of("hello")[0].number
-    monkeypatch.setattr(alert_news, "MISSED_AT_MOST", 1)
-    warm_tank(centre, onset_ms=centre.clock() - 30_000)
-    warm_tank(centre, "end", onset_ms=centre.clock() - 30_000)
+        monkeypatch.setattr(alert_news, "MISSED_AT_MOST", 1)
+        warm_tank(centre, onset_ms=centre.clock() - 30_000)
+        warm_tank(centre, "end", onset_ms=centre.clock() - 30_000)
+        wait_until(lambda: any(e.data["state"] == "ended" for e in listener.of("alert")), 5, "all streams were told")
     with Listener(running.browser, last_event_id=seen) as listener:
         assert listener.of("hello")[0].data["resumed"] is False
         assert listener.of("alert") == []

@@ -12,19 +12,10 @@ import pytest
 from api.attempts import Attempts
 from collectors.registry import Registry, open_registry
 from collectors.registry.attempts import FORGET_AFTER_MS, FREE_FAILURES, LONGEST_WAIT_MS
-from tests.service.postgres_parts import Postgres, why_not
 from tests.service.serving import PASSWORD, WRITE, Centre
 
 T = 1_700_000_000_000
 Opened = Callable[[], Registry]
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -32,7 +23,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
     """Opens the same registry anew, as another process does."""
     url = f"sqlite:{tmp_path}/r.db"
     if request.param == "postgres":
-        url = request.getfixturevalue("postgres").create(f"r{secrets.token_hex(6)}")
+        url = request.getfixturevalue("postgres").ready(f"r{secrets.token_hex(6)}")
     registries: list[Registry] = []
 
     def another() -> Registry:

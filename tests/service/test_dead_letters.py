@@ -11,7 +11,6 @@ from collectors.registry import Registry, dead_letters, open_registry, sites
 from collectors.registry.dead_letters import BYTES_A_DAY, DAY_MS, KEPT_DAYS, Letter
 from collectors.registry.viewer import Person
 from tests.service.collecting import CONSOLE, GATEWAY, SITE, farm
-from tests.service.postgres_parts import Postgres, why_not
 
 TODAY = 20_000 * DAY_MS
 LETTERS_A_DAY = 600
@@ -30,12 +29,9 @@ def registry(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         yield opened
         opened.close()
         return
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(folder) as server:
-        opened = open_registry(server.create("letters"), migrate=True)
-        yield opened
-        opened.close()
+    opened = open_registry(request.getfixturevalue("postgres").ready("letters"))
+    yield opened
+    opened.close()
 
 
 def letter(gateway: str, number: int, at_ms: int = TODAY, payload: bytes | None = None, reason: str = "no") -> Letter:

@@ -47,26 +47,17 @@ from makiba import senml
 from makiba.reading import Reading, Series
 from makiba.wire import BatchId
 from tests.parts import ROOT, wait_until
-from tests.service.postgres_parts import Postgres, why_not
 from tests.service.serving import CONSOLE, OTHER, SITE, WRITE, Centre, sign_in
 
 SECRETS = ("hanako", "6.640625", "shikaoi-001", "gw-a", "=cmd")
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
 def centre(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Centre]:
     """Two farms with people, readings, alerts, consents, letters and an import; `hanako` owns `SITE`."""
     url = ""
     if request.param == "postgres":
-        url = request.getfixturevalue("postgres").create(f"farms_{secrets.token_hex(4)}")
+        url = request.getfixturevalue("postgres").ready(f"farms_{secrets.token_hex(4)}")
     yield from _furnished(tmp_path, url)
 
 

@@ -15,7 +15,6 @@ from collectors.registry.herd_events import KeyRace, Told
 from collectors.registry.sites import SiteSpec, apply_site
 from collectors.registry.viewer import Service
 from makiba.herd_event import Heat, Move
-from tests.service.postgres_parts import Postgres, why_not
 
 CONSOLE = Service("console")
 SITE = "shikaoi-001"
@@ -24,20 +23,12 @@ WRITERS = 6
 T = TypeVar("T")
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
     if request.param == "sqlite":
         yield from _opened(f"sqlite:{tmp_path}/registry.db")
     else:
-        yield from _opened(request.getfixturevalue("postgres").create(f"herd_{secrets.token_hex(4)}"))
+        yield from _opened(request.getfixturevalue("postgres").ready(f"herd_{secrets.token_hex(4)}"))
 
 
 def _opened(url: str) -> Iterator[Registry]:

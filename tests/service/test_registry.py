@@ -41,14 +41,6 @@ NewUrl = Callable[[], str]
 NOBODY = Person(0, "nobody", {})
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
 _numbers = itertools.count()
 
 

@@ -30,20 +30,12 @@ from collectors.registry.viewer import NotAllowed, Person, Role
 from makiba.data_class import DATA_CLASSES, DataClass
 from tests.parts import ROOT
 from tests.service.collecting import CONSOLE, SITE, farm
-from tests.service.postgres_parts import Postgres, why_not
+from tests.service.postgres_parts import Postgres
 from tests.service.serving import Centre, sign_in
 from tests.service.serving import farm as served_farm
 
 T = 1_790_000_000_000
 OWNER = Person(1, "花子", {SITE: "owner"})
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
 
 
 _numbers = itertools.count()
@@ -54,7 +46,7 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]
     if request.param == "sqlite":
         return lambda: f"sqlite:{tmp_path / f'registry-{next(_numbers)}.db'}"
     server: Postgres = request.getfixturevalue("postgres")
-    return lambda: server.create(f"rights{next(_numbers)}")
+    return lambda: server.create("rights")
 
 
 @pytest.fixture

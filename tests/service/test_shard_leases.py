@@ -14,23 +14,15 @@ from collectors.registry.leases import LeaseLost, Leases
 from collectors.registry.schema.leases import ShardLease, WatchWorker
 from collectors.registry.viewer import Service
 from makiba.topics import SHARDS
-from tests.service.postgres_parts import Postgres, why_not
+from tests.service.postgres_parts import Postgres
 
 ME = Service("analytics")
 ALL = frozenset(range(SHARDS))
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def database(postgres: Postgres) -> str:
-    return postgres.create("leases")
+    return postgres.ready("leases")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
