@@ -11,25 +11,31 @@ from analytics.rules import FarmRules
 from makiba.rule import Rule
 from tests.farm_year.plan import DAY_MIN
 from tests.farm_year.stream import Arrived
+from tests.farm_year.told import Teller
 from tests.farm_year.year import Year
 
 LOOK_EVERY_MS: Final = 30_000
+TELL_EVERY_MS: Final = 1_800_000
 
 
 def decisions(year: Year, rules: dict[str, Rule], judge: Any = None) -> Iterator[Decision]:
     """Every decision over the year, each confirmed before it is given."""
     judge = judge or make_judge(year, rules)
+    teller = Teller(year)
     for number, day in enumerate(year.stream().days()):
-        yield from _day(judge, day, year.plan.at(number * DAY_MIN), year.plan.at((number + 1) * DAY_MIN))
+        yield from _day(judge, teller, day, year.plan.at(number * DAY_MIN), year.plan.at((number + 1) * DAY_MIN))
 
 
 def make_judge(year: Year, rules: dict[str, Rule]) -> Judge:
+    """A judge of the year's farm, with everything that the farm says of itself."""
     return Judge(year.farm, FarmRules(rules, year.overrides))
 
 
-def _day(judge: Any, arrived: list[Arrived], from_ms: int, to_ms: int) -> Iterator[Decision]:
+def _day(judge: Any, teller: Teller, arrived: list[Arrived], from_ms: int, to_ms: int) -> Iterator[Decision]:
     place, count = 0, len(arrived)
     for look_ms in range(from_ms + LOOK_EVERY_MS, to_ms + 1, LOOK_EVERY_MS):
+        if (look_ms - from_ms) % TELL_EVERY_MS == LOOK_EVERY_MS:
+            judge.tell(teller(look_ms))
         first = place
         while place < count and arrived[place][0] <= look_ms:
             place += 1

@@ -1,4 +1,4 @@
-"""Spans in which an alert is right though nothing is broken: a hot day, a frost night, more milk than a tank can cool."""
+"""Spans in which an alert is right though nothing is broken: a hot day, a frost night, a tank filled too fast."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def thi(air_c: Array, rh: Array) -> Array:
 
 
 def hazards_of(year: Year) -> list[Hazard]:
-    """Every span in which an alert is right though nothing is broken; a little longer, as levels to clear are lower."""
+    """Every span in which an alert is right though nothing is broken, and a while more: levels to clear are lower."""
     found: list[Hazard] = []
     for rule, mask, severity, tail in _hazards(year):
         for start, stop in spans(mask, join=120):
