@@ -1,0 +1,79 @@
+"""The channels: the vendors' ways behind the one port of `analytics.notify.port`. DESIGN.md, "Channels".
+
+A channel is open when its settings are there; nothing is loaded for one that is not. A secret stands in a setting or
+a file and goes to its vendor in a header or a body: never into an address, an error, a log or a repr.
+"""
+
+from __future__ import annotations
+
+import logging
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from analytics.notify.port import Channel, ChannelName
+from makiba.keys import open_key
+from makiba.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CALLBACK: Final = "/api/v1/voice/answer"
+
+
+def open_channels(settings: Settings) -> dict[ChannelName, Channel]:
+    """Every channel whose settings are there. `KeyUnusable`, `ValueError`: a setting that cannot be right."""
+    opened: dict[ChannelName, Channel] = {}
+    if contact := push_contact(settings):
+        from analytics.notify.channels.vapid import open_vapid
+        from analytics.notify.channels.web_push import WebPush, hosts_of
+
+        opened["push"] = WebPush(open_vapid(settings), contact, hosts_of(settings.push_hosts))
+    if settings.line_token is not None:
+        from analytics.notify.channels.line import Line, LineAccount
+
+        opened["line"] = Line(
+            LineAccount(settings.line_api, settings.line_token.get_secret_value()), settings.line_monthly
+        )
+    if settings.mail_host:
+        from analytics.notify.channels.mail import Mail, MailServer
+
+        opened["mail"] = Mail(MailServer.of(settings))
+    if settings.webhook == "on":
+        from analytics.notify.channels.webhook import Webhook
+
+        opened["webhook"] = Webhook(open_key(settings), settings.webhook_networks)
+    if settings.sms_url:
+        from analytics.notify.channels.voice import Sms
+
+        opened["sms"] = Sms(settings.sms_url, settings.sms_token)
+    if settings.voice_url:
+        from analytics.notify.channels.voice import Voice
+
+        back = settings.address.rstrip("/") + CALLBACK
+        opened["voice"] = Voice(settings.voice_url, settings.voice_token, back, open_key(settings))
+    return opened
+
+
+def push_contact(settings: Settings) -> str:
+    """Where push services reach the operator (RFC 8292, 2.1); empty: there is no Web Push here."""
+    if settings.vapid_contact:
+        if not settings.vapid_contact.startswith(("mailto:", "https://")):
+            raise ValueError("vapid_contact begins with mailto: or https:")
+        return settings.vapid_contact
+    return settings.public_url if settings.public_url.startswith("https://") else ""
+
+
+def has_push(settings: Settings) -> bool:
+    """Whether a browser may be told through its push service."""
+    return bool(push_contact(settings))
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address of the web is this machine, so that TLS is not needed to reach it."""
+    host = urlsplit(address).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
