@@ -9,7 +9,11 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("makiba", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+from tests.often import often
+
+settings.register_profile(
+    "makiba", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=often(100)
+)
 settings.load_profile("makiba")
 
 

@@ -26,6 +26,7 @@ from makiba.located_yaml import ConfigErrors, load_located, parse_located
 from makiba.quantities import catalogue
 from makiba.reading import Series
 from makiba.settings import configs_dir
+from tests.often import often
 
 MODELS: dict[str, type[Profile]] = {d.family: d.profile_model for d in drivers().values()}
 PROFILES = [load_located(f).data for f in sorted((configs_dir() / "devices").glob("*.yaml"))]
@@ -117,7 +118,7 @@ def works(profile: ModbusProfile, draw: Any) -> None:
             assert point.quantity.is_plausible(found)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=often(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_broken_profile_is_told_with_places(data: Any) -> None:
     text = yaml.safe_dump(broken(data.draw(st.sampled_from(PROFILES)), data.draw), allow_unicode=True)
@@ -139,7 +140,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("broken")
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=often(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_broken_gateway_file_is_told_with_places(folder: Path, data: Any) -> None:
     file = folder / "gateway.yaml"

@@ -18,6 +18,7 @@ from gateway.schedule import (
     first_slot,
     most_urgent,
 )
+from tests.often import often
 
 MS = 1_000_000
 S = 1000 * MS
@@ -64,7 +65,7 @@ periods = st.sampled_from([200 * MS, 500 * MS, S, 2 * S, 10 * S, 30 * S])
 
 
 @given(st.lists(periods, min_size=1, max_size=12), st.integers(0, 10**6), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(60), deadline=None)
 def test_a_bus_with_room_keeps_every_grid_without_drift(every: list[int], seed: int, shifted: bool) -> None:
     costs = [e // (2 * len(every)) if e == min(every) else min(every) // (2 * len(every)) for e in every]
     shifts = [i * costs[i] if shifted else 0 for i in range(len(every))]
@@ -82,7 +83,7 @@ def test_a_bus_with_room_keeps_every_grid_without_drift(every: list[int], seed: 
     st.integers(1, 80),
     st.integers(0, 10**6),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(60), deadline=None)
 def test_a_stall_or_an_overloaded_bus_is_never_followed_by_a_burst(
     every: list[int], at: int, length: int, cost_ms: int, seed: int
 ) -> None:
@@ -92,7 +93,7 @@ def test_a_stall_or_an_overloaded_bus_is_never_followed_by_a_burst(
 
 
 @given(st.integers(1, 10), st.integers(1, 10), st.sampled_from([200 * MS, S, 3 * S]), st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=often(30), deadline=None)
 def test_dead_devices_cost_a_twentieth_of_the_bus_and_are_never_forgotten(
     living: int, dying: int, timeout: int, seed: int
 ) -> None:

@@ -20,6 +20,7 @@ from makiba.quantities import catalogue
 from makiba.reading import Columns, Reading, Series
 from makiba.senml import SenmlError, encode_json, parse_json, readings_of
 from makiba.wire import Ack, BatchId, is_batch_id, spell_ack, unpack_payload
+from tests.often import often
 
 NOW = 1_790_000_000_000
 BATCH = BatchId("00000000000000aa", 7)
@@ -181,7 +182,7 @@ NAMES_THAT_STAY = Names(SITE)
 """Used by all examples, as a sender's are by all of its packs."""
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=often(400), deadline=None)
 @given(_PACK)
 def test_a_pack_that_is_read_quickly_is_read_as_any_other(records: list[dict[str, Any]]) -> None:
     data = json.dumps(records).encode()

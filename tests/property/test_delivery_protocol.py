@@ -27,6 +27,7 @@ from collectors.registry import Registry
 from makiba.reading import Reading, Series, Value
 from makiba.wire import BatchId
 from tests.chaos.faulty_world import FORCE_EVERY_S, Collector, Gateway, HurtStore, Key, Machine, pack_of
+from tests.often import often
 from tests.service.collecting import GATEWAY, SITE, farm, registry_with
 
 SERIES = (
@@ -231,7 +232,7 @@ def test_what_is_sampled_is_stored_once_whatever_goes_wrong(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=200, stateful_step_count=60, deadline=None,
+            max_examples=often(200), stateful_step_count=60, deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )  # fmt: skip

@@ -23,6 +23,7 @@ from collectors.registry.rota_times import (
     turns,
     without,
 )
+from tests.often import often
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 ZONES = st.sampled_from(
@@ -72,7 +73,7 @@ def rotas(draw: st.DrawFn) -> tuple[Rota, int]:
 
 
 @given(rotas(), st.integers(-72, 72))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=often(150), deadline=None)
 def test_who_is_on_call_is_who_has_a_turn_then_in_the_order_of_the_tiers(drawn: tuple[Rota, int], hours: int) -> None:
     rota, start = drawn
     at = start + hours * HOUR_MS
@@ -87,7 +88,7 @@ def test_who_is_on_call_is_who_has_a_turn_then_in_the_order_of_the_tiers(drawn: 
 
 
 @given(rotas())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=often(150), deadline=None)
 def test_a_gap_is_where_nobody_is_on_call_and_nowhere_else(drawn: tuple[Rota, int]) -> None:
     rota, start = drawn
     end = start + 5 * DAY_MS
@@ -102,7 +103,7 @@ def test_a_gap_is_where_nobody_is_on_call_and_nowhere_else(drawn: tuple[Rota, in
 
 
 @given(rotas())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=often(100), deadline=None)
 def test_an_overlap_names_all_who_share_a_place_in_the_order(drawn: tuple[Rota, int]) -> None:
     rota, start = drawn
     end = start + 5 * DAY_MS
@@ -122,7 +123,7 @@ def test_an_overlap_names_all_who_share_a_place_in_the_order(drawn: tuple[Rota, 
 
 
 @given(ZONES, STARTS, st.lists(st.integers(0, WEEK_MINUTES - 1), min_size=1, max_size=6, unique=True))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=often(150), deadline=None)
 def test_lines_that_divide_the_week_leave_no_gap_and_no_overlap_whatever_the_clocks_do(
     zone: ZoneInfo, start: int, cuts: list[int]
 ) -> None:
@@ -141,7 +142,7 @@ def test_lines_that_divide_the_week_leave_no_gap_and_no_overlap_whatever_the_clo
 
 
 @given(ZONES, STARTS, st.integers(-2000, 2000), st.integers(0, 3000))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=often(300), deadline=None)
 def test_the_wall_never_runs_backwards_and_shows_what_was_asked_where_it_can(
     zone: ZoneInfo, start: int, minute: int, later: int
 ) -> None:

@@ -14,6 +14,7 @@ from gateway.packs import PACK_MOST, Batch, plain_packs, readings_in
 from gateway.spool_file import SpoolFile
 from makiba.reading import Reading, Series
 from makiba.wire import BatchId
+from tests.often import often
 
 SERIES = Series("shikaoi-001", "tank-1", "milk_temperature")
 T0 = 1_700_000_000_000
@@ -164,4 +165,4 @@ class TwoFiles(RuleBasedStateMachine):
 
 
 TestTwoFiles = TwoFiles.TestCase
-TestTwoFiles.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+TestTwoFiles.settings = settings(max_examples=often(30), stateful_step_count=25, deadline=None)

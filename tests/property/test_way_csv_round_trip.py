@@ -23,6 +23,7 @@ from collectors.ways.csv_rows import Dialect, Rows
 from makiba.quantities import catalogue
 from makiba.reading import Reading, Series
 from makiba.settings import configs_dir
+from tests.often import often
 from tests.service.ways_parts import JST
 
 SITE = "s-1"
@@ -58,7 +59,7 @@ def read(data: bytes, mapping: Path, encoding: str) -> list[Reading]:
     return [one[1] for one in taken if isinstance(one, tuple)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=often(40), deadline=None)
 @given(st.lists(readings(), max_size=12), st.sampled_from(["utf-8", "cp932"]), st.booleans())
 def test_what_makiba_exports_comes_back_as_it_was(rows: list[Reading], encoding: Any, for_excel: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +78,7 @@ def test_what_makiba_exports_comes_back_as_it_was(rows: list[Reading], encoding:
     assert {(r.series, r.time_ms): r.value for r in back} == stored
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(60), deadline=None)
 @given(
     st.lists(st.tuples(_times, st.integers(-5000, 5000), st.integers(0, 9999)), min_size=1, max_size=20),
     st.sampled_from([",", ";", "\t", "|"]),

@@ -281,7 +281,7 @@ def test_a_folder_that_is_not_there_is_one_line(home: Path, store: Store) -> Non
     assert (ran.returncode, ran.stderr) == (1, f"{home / 'no' / 'out.csv'}: No such file or directory\n")
 
 
-@pytest.mark.parametrize("stop", ["terminate", "kill"])
+@pytest.mark.parametrize("stop", ["terminate", pytest.param("kill", marks=pytest.mark.long)])
 def test_an_export_that_is_stopped_leaves_the_file_as_it_was(home: Path, stop: str) -> None:
     store = open_store(f"sqlite:{home / 'store.db'}")
     store.write([Reading(MILK, T0 + i * 1000, float(i)) for i in range(200_000)])

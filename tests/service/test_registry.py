@@ -53,9 +53,12 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> NewUrl:
     return lambda: server.create(f"r{next(_numbers)}")
 
 
-@pytest.fixture
-def registry(new_url: NewUrl) -> Iterator[Registry]:
-    opened = open_registry(new_url(), migrate=True)
+@pytest.fixture(params=["sqlite", "postgres"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
+    if request.param == "sqlite":
+        opened = open_registry(f"sqlite:{tmp_path / 'registry.db'}", migrate=True)
+    else:
+        opened = open_registry(request.getfixturevalue("postgres").ready("r"))
     yield opened
     opened.close()
 

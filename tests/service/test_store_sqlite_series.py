@@ -15,6 +15,7 @@ from collectors.store.levels import QUARTER_MS
 from collectors.store.sqlite import SqliteStore
 from collectors.store.sqlite_writes import Writer
 from makiba.reading import Columns, Series, Value
+from tests.often import often
 
 HOUR_MS = 3_600_000
 START = 1_790_000_000_000 // HOUR_MS * HOUR_MS
@@ -80,7 +81,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "store.db"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(60), deadline=None)
 @given(steps=_steps)
 @example(steps=[[(1, 1, 0, START, 1.5), (1, 1, 2, START, "ok")], [(2, 1, 0, START, 1.5)], [(1, 1, 2, START, 7)]])
 def test_what_is_written_does_not_depend_on_what_is_remembered(

@@ -207,6 +207,7 @@ def test_makiba_up_serves_the_pages_with_a_broker_of_its_own(tmp_path: Path) -> 
     assert not supervise.listens(port)
 
 
+@pytest.mark.long
 def test_makiba_up_asks_for_the_weather_when_a_farm_names_a_place_of_it(tmp_path: Path) -> None:
     home, site = tmp_path / "home", tmp_path / "site.yaml"
     home.mkdir()

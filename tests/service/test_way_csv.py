@@ -171,6 +171,7 @@ def test_killed_or_interrupted_and_run_again_the_store_has_each_row_once(home: P
     assert found == expected
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_file(home: Path) -> None:
     def peak_mib(rows: int) -> float:
         file, mapping = scale_file(home, rows)

@@ -20,6 +20,7 @@ from collectors.registry.cohorts import (
     parties_of,
     told_count,
 )
+from tests.often import often
 
 numbers = st.floats(0, 1_000).map(lambda v: round(v, 1))
 
@@ -82,7 +83,7 @@ def test_a_party_that_makes_up_most_of_a_sum_is_not_published() -> None:
     assert bands_of([0.0] * BAND, 0.1) == (0.0,)
 
 
-@settings(max_examples=300)
+@settings(max_examples=often(300))
 @given(st.lists(st.sets(st.integers(0, 30), min_size=0, max_size=31), min_size=2, max_size=12), st.randoms())
 def test_whoever_subtracts_two_publications_is_left_with_five_or_nobody(
     history: Sequence[set[int]], chance: random.Random

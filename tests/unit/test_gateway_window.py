@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from gateway.packs import Batch
 from gateway.window import Window, WindowRules
 from makiba.wire import BatchId
+from tests.often import often
 
 HOT, CARD = "a" * 16, "c" * 16
 
@@ -313,4 +314,4 @@ class Delivery(RuleBasedStateMachine):
 
 
 TestDelivery = Delivery.TestCase
-TestDelivery.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestDelivery.settings = settings(max_examples=often(60), stateful_step_count=40, deadline=None)
