@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from analytics.book_states import Acknowledge, AlertState, Assign, Event, Label, Refused, Snooze, Step, Wake, step
 from analytics.decision import Decision
+from analytics.notify.begin import take_note
 from collectors.registry.schema import Alert, AlertEvent
 from collectors.registry.schema.book import AlertAssignee
 from collectors.registry.viewer import Action, Person, Service, Viewer, may_do, require, spell, visible_sites
@@ -165,19 +166,19 @@ def take(session: Session, viewer: Viewer, row: Alert, event: Event, now_ms: int
 
 
 def note(session: Session, viewer: Viewer, row: Alert, steps: Iterable[Step], at_ms: int) -> None:
-    """Writes `steps` down: the one place where an event comes to be."""
+    """Writes `steps` down: the one place where an event comes to be, and with it the duty to tell people."""
     for one in steps:
-        session.add(
-            AlertEvent(
-                alert_id=row.id,
-                site_id=row.site_id,
-                at_ms=at_ms,
-                kind=one.kind,
-                who=spell(viewer),
-                detail=dict(one.detail),
-            )
+        event = AlertEvent(
+            alert_id=row.id,
+            site_id=row.site_id,
+            at_ms=at_ms,
+            kind=one.kind,
+            who=spell(viewer),
+            detail=dict(one.detail),
         )
+        session.add(event)
         session.flush()
+        take_note(session, row, event.id, one.kind, one.detail, at_ms)
 
 
 # ------------------------------------------------------------------------------------- rows

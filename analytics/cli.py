@@ -64,8 +64,8 @@ def run_watch() -> None:
             store.check()
             return store
 
-        registry = _wait_for("registry", stop, registry_, RegistryUnavailable)
-        store = _wait_for("store", stop, store_, StoreUnavailable) if registry else None
+        registry = wait_for("registry", stop, registry_, RegistryUnavailable)
+        store = wait_for("store", stop, store_, StoreUnavailable) if registry else None
         if registry is None or store is None:
             return
         log.info("watching with %d rules of %s", len(rules), settings.rules_dir)
@@ -93,7 +93,7 @@ def _require_keys(settings: Settings) -> None:
         raise typer.Exit(2)
 
 
-def _wait_for(what: str, stop: threading.Event, make: Callable[[], T], down: type[Exception]) -> T | None:
+def wait_for(what: str, stop: threading.Event, make: Callable[[], T], down: type[Exception]) -> T | None:
     """What `make` gives, tried again while it is `down`; None when stopped before."""
     told = False
     while not stop.is_set():

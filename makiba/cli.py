@@ -21,6 +21,8 @@ SUMMARIES = {
     "gateway": "Poll sensors and send what was measured (on the Pi); technician's tools",
     "collect": "Take what gateways send into the store",
     "watch": "Judge the readings and keep the alert book",
+    "notify": "Tell people what is in the alert book",
+    "backtest": "What the rules would have done with recorded readings: files or the store",
     "serve": "Serve the pages and the API",
     "up": "Collector, analytics and pages together on one machine",
     "demo": "A simulated farm with all services",
@@ -48,6 +50,8 @@ _EXTRAS = {
         "collector",
     ),
     "watch": "analytics",
+    "backtest": "analytics",
+    "notify": "analytics",
     "demo": "demo",
 }
 """The extra whose libraries a command needs, where it is not `api`."""

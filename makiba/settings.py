@@ -190,6 +190,11 @@ class Settings(BaseModel):
     voice_token: _AsSecret | None = Field(default=None, description="Token for it")
     sms_url: str = Field(default="", description="Gateway that sends SMS, as for calls; empty: no SMS")
     sms_token: _AsSecret | None = Field(default=None, description="Token for it")
+    heartbeat_url: str = Field(
+        default="",
+        pattern=r"^(https://.+|http://(127\.0\.0\.1|localhost)[:/].*)?$",
+        description="Address outside that rings when it is not asked every minute (dead-man's switch); empty: none",
+    )
     rules: _AsPath | None = Field(default=None, description="Folder of rules; default: those that come with Makiba")
 
     @property

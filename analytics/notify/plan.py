@@ -22,6 +22,7 @@ NIGHT: Final = (21 * 60, 5 * 60)
 LIST_MINUTE: Final = 5 * 60 + 30
 FLOOD: Final = 6
 FLOOD_MS: Final = 10 * MINUTE_MS
+MANY: Final = "many at once"
 
 TOGETHER: Final = frozenset({"push", "line", "webhook"})
 """Of these, a critical alert and a warning use all at once: one may be muted, off or left in the house."""
@@ -106,7 +107,7 @@ def waits(
     if is_night_now and woken >= wishes.night_budget:
         return Wait(next_list_ms(now_ms, zone), "night budget")
     if told_lately >= FLOOD:
-        return Wait(now_ms + FLOOD_MS, "many at once")
+        return Wait(now_ms + FLOOD_MS, MANY)
     return None
 
 

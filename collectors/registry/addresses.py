@@ -1,8 +1,8 @@
 """Where people are reached: each person's own addresses, and who of a farm can be reached by what.
 
 An address is used once its person has shown that it is theirs (`verified_ms`), until the vendor says that it is gone
-or they take it away. A contact of a farm is reached by the number and the mail that the farm wrote down; a contact's own
-LINE may be linked as well. What an address is made of is the channel's to say; `SHAPES` is what they agreed on.
+or they take it away. A contact of a farm is reached by the number and the mail that the farm wrote down; a contact's
+own LINE may be linked as well. What an address is made of is the channel's to say; `SHAPES` is what they agreed on.
 """
 
 from __future__ import annotations

@@ -71,7 +71,20 @@ def write(session: Session, viewer: Service, rows: Collection[NewRow], now_ms: i
 def withdraw(session: Session, viewer: Viewer, alert_ids: Collection[str], why: str, now_ms: int) -> int:
     """Nobody needs what waits of these alerts any more; how many rows. Whoever changes the alert has the right."""
     del viewer
-    query = select(Outbox.id).where(Outbox.alert_id.in_(sorted(alert_ids)), Outbox.state.in_(OPEN))
+    return _withdraw(session, (Outbox.alert_id.in_(sorted(alert_ids)), Outbox.state.in_(OPEN)), why, now_ms)
+
+
+def withdraw_held(
+    session: Session, viewer: Service, alert_id: str, person: int | None, contact: str | None, why: str, now_ms: int
+) -> int:
+    """What was held of this alert for this person is not needed any more: they are told of it otherwise."""
+    require_service(viewer)
+    whose = Outbox.person_id == person if person is not None else Outbox.contact_id == contact
+    return _withdraw(session, (Outbox.alert_id == alert_id, Outbox.state == "held", whose), why, now_ms)
+
+
+def _withdraw(session: Session, which: tuple[Any, ...], why: str, now_ms: int) -> int:
+    query = select(Outbox.id).where(*which)
     ids = session.scalars(query.order_by(Outbox.id).with_for_update()).all()
     if ids:
         session.execute(

@@ -85,6 +85,31 @@ def answer_as_admin(
     return link
 
 
+def answer_by_mail(
+    session: Session, viewer: Service, person: PersonRow, *, code_hash: str, now_ms: int
+) -> RecoveryLink:
+    """A link that goes to the mail address which this person has shown to be theirs; not for administrators.
+
+    Whoever reads an administrator's mail would have every farm's machine; theirs is the console.
+    """
+    require_service(viewer)
+    if person.is_admin:
+        raise NotForThisOwner("an administrator gets in by the machine's console")
+    return _link(session, viewer, person, None, code_hash, now_ms)
+
+
+def asked_since(session: Session, viewer: Service, since_ms: int) -> Mapping[str, int]:
+    """Who asked since then: {hash of the login that they said: when last}."""
+    require_service(viewer)
+    query = select(RecoveryRequest.login_hash, RecoveryRequest.asked_ms).where(RecoveryRequest.asked_ms > since_ms)
+    return {row.login_hash: row.asked_ms for row in session.execute(query)}
+
+
+def login_hash(login: str) -> str:
+    """What is kept of a login that somebody said."""
+    return _hashed(login)
+
+
 def use_link(session: Session, viewer: Service, code_hash: str, now_ms: int) -> int | None:
     """The person whom the code lets in, and what let them in before is void; None when it does not hold."""
     require_service(viewer)
