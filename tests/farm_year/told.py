@@ -59,14 +59,15 @@ class Teller:
             low, high = round(low + made[0] * error), round(high + made[1] * error)
             wet = float(self._rain[ahead].sum())
             said: dict[str, Value] = {
-                "air_temperature_min": low, "air_temperature_min_lower": low - 2, "air_temperature_min_upper": low + 2,
+                "air_temperature_min": low, "air_temperature_min_lower": low - 2,
+                "air_temperature_min_upper": low + 2,
                 "air_temperature_max": high, "air_temperature_max_lower": high - 2,
                 "air_temperature_max_upper": high + 2, "wind_speed": float(self._wind[ahead].max()),
                 "precipitation": wet * float(np.exp(0.3 * made[0])),
                 "precipitation_probability": 0.8 if wet > 0.001 else 0.3 if wet > 0 else 0.1,
             }  # fmt: skip
             cloud = float(self._cloud[ahead].mean())
-code, word = _sky(wet, cloud)
+            code, word = _sky(wet, cloud)
             said |= {"weather_code": code, "weather": word, "wind": "南の風"}
             for element, value in said.items():
                 found.setdefault(element, []).append((within, value))
