@@ -49,7 +49,7 @@ def explanation(
             continue
         about = rules[name].about
         if about == "subject":
-            parents = [s for n, s in active if n == name and s != subject and _together(farm, s, subject)]
+            parents = [s for n, s in active if n == name and (s == subject or _together(farm, s, subject))]
         else:
             parents = [upward[about]] if about in upward else []
         for parent in parents:

@@ -35,8 +35,9 @@ def limits_of(
 def _levels(rule: Tuned, quantity: str) -> Iterable[LimitOut]:
     own = {n for n, s in rule.rule.signals.items() if s.of == "subject" and s.shown_as == quantity}
     ends = {(c.signal, _direction(c)) for c in rule.rule.clear.when}
-    steps: list[tuple[Text, list[Condition]]] = [(rule.rule.title, rule.rule.raise_.when)]
-    steps += [(w.title or rule.rule.title, w.when) for w in rule.rule.worse]
+    raises, worse = rule.rule.raise_, rule.rule.worse
+    steps: list[tuple[Text, list[Condition]]] = [(rule.rule.title, when) for when in (raises.when, *raises.or_)]
+    steps += [(w.title or rule.rule.title, when) for w in worse for when in (w.when, *w.or_)]
     for title, conditions in steps:
         for condition in conditions:
             direction = _direction(condition)

@@ -20,11 +20,13 @@ from makiba.rule_model import (
     About,
     Condition,
     Number,
+    Raise,
     Rule,
     Severity,
     Signal,
     Text,
     Who,
+    Worse,
 )
 from makiba.rule_numbers import OverrideError, Tuned, check_overrides, to_ms, tuned
 from makiba.words import nearest
@@ -37,12 +39,14 @@ __all__ = [
     "Condition",
     "Number",
     "OverrideError",
+    "Raise",
     "Rule",
     "Severity",
     "Signal",
     "Text",
     "Tuned",
     "Who",
+    "Worse",
     "check_overrides",
     "load_rules",
     "measure",

@@ -40,11 +40,13 @@ FOLDED_FROM: Final = timedelta(hours=26)
 LONGEST_WINDOW: Final = timedelta(days=60)
 
 As = Literal[
-    "mean", "min", "max", "sum", "change", "rise_per_hour", "slope_per_day", "total", "sum_per_day", "total_per_day"
-]
+    "mean", "min", "max", "sum", "change", "rise_per_hour", "slope_per_day", "fall_per_day", "total", "sum_per_day",
+    "total_per_day",
+]  # fmt: skip
 WINDOWED: Final[tuple[str, ...]] = (
-    "mean", "min", "max", "sum", "change", "rise_per_hour", "slope_per_day", "total", "sum_per_day", "total_per_day",
-)  # fmt: skip
+    "mean", "min", "max", "sum", "change", "rise_per_hour", "slope_per_day", "fall_per_day", "total", "sum_per_day",
+    "total_per_day",
+)  # fmt: skip  # fmt: skip
 PER_DAY: Final = ("sum_per_day", "total_per_day")
 OF_COUNTERS: Final = ("change", "rise_per_hour", "slope_per_day", "total", "total_per_day")
 
@@ -111,7 +113,7 @@ class Signal(_Model):
 
     `of`: whose: the rule's subject, whatever stands in its place, what measures outdoors, or the whole farm; of
     several sources that are fresh it is what `pick` says. Conditions on an `optional` signal that is not there are
-    left out.
+    left out; `optional: group` leaves out all of the `when`, the `or` or the step in which such a condition stands.
     """
 
     quantity: str | None = None
@@ -133,7 +135,7 @@ class Signal(_Model):
     sum_below: str | None = None
     since: str | None = Field(default=None, description="A context that begins the sum anew, or `day`")
     within: Duration | None = Field(default=None, description="Of a forecast: how far ahead")
-    optional: bool = False
+    optional: bool | Literal["group"] = False
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -225,9 +227,10 @@ _Conditions = Annotated[list[Condition], Field(min_length=1)]
 
 
 class Raise(_Model):
-    """All of `when`, held `for` so long, and for at least `polls` polls of the device."""
+    """All of `when`, or all of one of `or`, held `for` so long, and for at least `polls` polls of the device."""
 
     when: _Conditions
+    or_: list[_Conditions] = Field(default=[], alias="or")
     for_: Duration = Field(default=timedelta(0), alias="for")
     polls: int = Field(default=0, ge=0, le=100)
 
@@ -240,10 +243,11 @@ class Clear(_Model):
 
 
 class Worse(_Model):
-    """While the problem is there and all of `when` hold `for` so long, it is of `severity`, and says so."""
+    """While the problem is there and all of `when`, or of one of `or`, hold `for` so long, it is of `severity`."""
 
     severity: Severity
     when: _Conditions
+    or_: list[_Conditions] = Field(default=[], alias="or")
     for_: Duration = Field(default=timedelta(0), alias="for")
     title: Text | None = None
     action: Text | None = None
@@ -308,8 +312,10 @@ class Rule(_Model):
         found: list[tuple[tuple[str | int, ...], Condition]] = []
         groups: list[tuple[tuple[str | int, ...], list[Condition]]] = [
             (("raise", "when"), self.raise_.when),
+            *((("raise", "or", i), when) for i, when in enumerate(self.raise_.or_)),
             (("clear", "when"), self.clear.when),
             *((("worse", i, "when"), w.when) for i, w in enumerate(self.worse)),
+            *((("worse", i, "or", j), when) for i, w in enumerate(self.worse) for j, when in enumerate(w.or_)),
         ]
         if self.excused:
             groups += [(("excused", "after"), self.excused.after), (("excused", "until"), self.excused.until)]

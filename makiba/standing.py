@@ -18,13 +18,13 @@ Theory of operation, all of it on the time of measurement:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from makiba.reading import Value
-from makiba.rule import Condition, Tuned, to_ms
+from makiba.rule import Condition, Raise, Tuned, Worse, to_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +41,37 @@ class Truths:
 def truths(rule: Tuned, values: Mapping[str, Value | None]) -> Truths:
     """What the rule's conditions say of `values`; None is a signal that is stale, faulty or not there.
 
-    A signal that is not in `values` at all is one that this farm does not measure: its conditions are left out.
+    A signal that is not in `values` at all is one that this farm does not measure: its conditions are left out, or
+    the whole group in which they stand.
     """
 
     def each(when: Sequence[Condition]) -> list[bool | None]:
         return [_holds(rule, c, values[c.signal]) for c in when if c.signal in values]
 
+    def one_of(group: Raise | Worse) -> bool | None:
+        return _any([_all(each(when)) for when in groups(rule, group, values)])
+
     excused = rule.rule.excused
     return Truths(
-        _all(each(rule.rule.raise_.when)),
+        one_of(rule.rule.raise_),
         _any(each(rule.rule.clear.when)),
-        tuple(_all(each(w.when)) for w in rule.rule.worse),
+        tuple(one_of(w) for w in rule.rule.worse),
         _any(each(excused.after)) if excused else False,
         _any(each(excused.until)) if excused else False,
     )
+
+
+def groups(rule: Tuned, of: Raise | Worse, there: Container[str]) -> list[list[Condition]]:
+    """The conditions of which all of one list must hold, given the signals that are `there` on this farm.
+
+    Without a signal that is `optional: group` its whole list is left out: what is left would say another thing.
+    """
+    whole = [
+        [c for c in when if c.signal in there]
+        for when in (of.when, *of.or_)
+        if all(c.signal in there or rule.rule.signals[c.signal].optional != "group" for c in when)
+    ]
+    return [when for when in whole if when]
 
 
 def _holds(rule: Tuned, condition: Condition, value: Value | None) -> bool | None:
