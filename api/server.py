@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from types import FrameType
@@ -75,6 +76,9 @@ def serve(app: FastAPI, sock: socket.socket) -> None:
 
     async def run() -> None:
         async with app.router.lifespan_context(app):
+            # What is there now stays: a full collection that goes through all of it holds up an answer by 0.13 s.
+            gc.collect()
+            gc.freeze()
             await server.serve(sockets=[sock])
 
     with server.capture_signals():
