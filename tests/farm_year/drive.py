@@ -33,6 +33,7 @@ def make_judge(year: Year, rules: dict[str, Rule]) -> Judge:
 
 def _day(judge: Any, teller: Teller, arrived: list[Arrived], from_ms: int, to_ms: int) -> Iterator[Decision]:
     place, count = 0, len(arrived)
+    next_due_ms = getattr(judge, "next_due_ms", lambda: 0)
     for look_ms in range(from_ms + LOOK_EVERY_MS, to_ms + 1, LOOK_EVERY_MS):
         if (look_ms - from_ms) % TELL_EVERY_MS == LOOK_EVERY_MS:
             judge.tell(teller(look_ms))
@@ -41,6 +42,8 @@ def _day(judge: Any, teller: Teller, arrived: list[Arrived], from_ms: int, to_ms
             place += 1
         if place > first:
             judge.feed([reading for _, reading in arrived[first:place]])
+        if next_due_ms() > look_ms:
+            continue
         for decision in judge.tick(look_ms):
             judge.confirm(decision)
             yield decision

@@ -76,10 +76,12 @@ MAYBE: Final = {
 POLLS: Final = (10.0, 30.0, 60.0, 60.0, 120.0, 300.0)
 
 
-def draw_plan(seed: int, kind: Kind, days: int, start_ms: int, *, quick: bool = False, full: bool = False) -> Plan:
+def draw_plan(
+    seed: int, kind: Kind, days: int, start_ms: int, *, quick: bool = False, full: bool = False, slow: bool = False
+) -> Plan:
     """A farm by chance. `quick`: nothing is asked more often than each minute, as a year has many of them.
 
-    `full`: it has every sensor.
+    `slow`: only what may kill is asked more often than every two minutes. `full`: it has every sensor.
     """
     rng = np.random.default_rng([seed, 1])
     cows = int(
@@ -92,9 +94,11 @@ def draw_plan(seed: int, kind: Kind, days: int, start_ms: int, *, quick: bool = 
     sensors = set(ALWAYS) | {s for s, p in MAYBE.items() if full or rng.random() < p}
     if kind == "robot":
         sensors.discard("vacuum")
-    slowest = [p for p in POLLS if p >= 60] if quick else list(POLLS)
+    least = 120 if slow else 60 if quick else 0
+    slowest = [p for p in POLLS if p >= least]
     polls = {s: float(rng.choice(slowest)) for s in sorted(sensors)}
-    polls |= {s: min(polls[s], 60.0) for s in ("h2s", "mains", "vacuum", "tank") if s in polls}
+    polls |= {s: min(polls[s], 60.0) for s in ("h2s", "mains", "vacuum", "tank") if s in polls and not slow}
+    polls |= {"h2s": 60.0} if "h2s" in polls else {}
     first = float(rng.uniform(285, 330))
     return Plan(
         seed, kind, days, start_ms, cows,

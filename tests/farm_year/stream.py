@@ -143,7 +143,10 @@ class Stream:
         whose = {s: Series(SITE, s, "state") for _, _, s, _ in self._states}
         for day in range(self._plan.days):
             from_ms, to_ms = self._plan.at(day * DAY_MIN), self._plan.at((day + 1) * DAY_MIN)
-            rows: list[tuple[int, int, Series, Value]] = []
+            arrived: list[Times] = []
+            measured: list[Times] = []
+            names: list[Series] = []
+            values: list[Value] = []
             for instrument in self._instruments:
                 arrives = self._arrives[instrument.name]
                 part = slice(*np.searchsorted(arrives, [from_ms, to_ms]).tolist())
@@ -152,19 +155,24 @@ class Stream:
                 for start, end, _, _ in self._gone[instrument.name]:
                     kept &= (times < start) | (times >= end)
                 for channel in instrument.channels:
-                    values = self._read(instrument, channel, times)
-                    told = kept & self._changed(instrument, channel, times, values) if instrument.on_change else kept
-                    name = series[channel.subject, channel.quantity]
-                    rows += [
-                        (a, t, name, v)
-                        for a, t, v in zip(
-                            arrives[part][told].tolist(), times[told].tolist(), values[told].tolist(), strict=True
-                        )
-                    ]
+                    read = self._read(instrument, channel, times)
+                    told = kept & self._changed(channel, times, read) if instrument.on_change else kept
+                    arrived.append(arrives[part][told])
+                    measured.append(times[told])
+                    values += read[told].tolist()
+                    names += [series[channel.subject, channel.quantity]] * int(told.sum())
             low, high = np.searchsorted(self._state_arrival, [from_ms, to_ms]).tolist()
-            rows += [(a, t, whose[s], v) for a, t, s, v in self._states[low:high]]
-            rows.sort(key=_by_arrival)
-            yield [(a, Reading(s, t, v)) for a, t, s, v in rows]
+            states = self._states[low:high]
+            arrived.append(np.array([a for a, _, _, _ in states], np.int64))
+            measured.append(np.array([t for _, t, _, _ in states], np.int64))
+            names += [whose[s] for _, _, s, _ in states]
+            values += [v for _, _, _, v in states]
+            at, when = np.concatenate(arrived), np.concatenate(measured)
+            order = np.lexsort((when, at))
+            yield [
+                (a, Reading(names[i], t, values[i]))
+                for i, a, t in zip(order.tolist(), at[order].tolist(), when[order].tolist(), strict=True)
+            ]
 
     def _read(self, instrument: Instrument, channel: Channel, times: Times) -> Array:
         minutes = (times - self._plan.start_ms) / MINUTE_MS
@@ -210,9 +218,7 @@ class Stream:
                 values = np.where(struck, values + _jump(channel) * self._rng.choice([-1, 1], len(minutes)), values)
         return values
 
-    def _changed(
-        self, instrument: Instrument, channel: Channel, times: Times, values: Array
-    ) -> npt.NDArray[np.bool_]:
+    def _changed(self, channel: Channel, times: Times, values: Array) -> npt.NDArray[np.bool_]:
         """What an instrument on the air says: a change, or after ten minutes that nothing changed."""
         told = np.zeros(len(times), bool)
         key = f"{channel.subject}/{channel.quantity}"
@@ -223,10 +229,6 @@ class Stream:
                 told[n], at, last = True, t, v
         self._last_sent[key] = (at, last)
         return told
-
-
-def _by_arrival(row: tuple[int, int, Series, Value]) -> tuple[int, int]:
-    return row[0], row[1]
 
 
 def _jump(channel: Channel) -> float:

@@ -54,9 +54,12 @@ def start_of(year: int, month: int = 1, day: int = 1) -> int:
 
 def make_year(
     seed: int, kind: Kind, days: int = 365, *, start_ms: int | None = None, faults: bool = True, share: float = 1.0,
-    quick: bool = True, full: bool = False,
+    quick: bool = True, full: bool = False, slow: bool = False,
 ) -> Year:  # fmt: skip
-    plan = draw_plan(seed, kind, days, start_of(2026) if start_ms is None else start_ms, quick=quick, full=full)
+    """A year, or so many days of it. `share`: of the faults that it would bring. The rest as in `draw_plan`."""
+    plan = draw_plan(
+        seed, kind, days, start_of(2026) if start_ms is None else start_ms, quick=quick, full=full, slow=slow
+    )
     weather = make_weather(plan)
     names, buses = _names(plan)
     steady = [n for n in names if not n.startswith(UNMOVED)]
