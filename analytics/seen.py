@@ -21,6 +21,7 @@ from analytics.signals.contexts import Contexts, NoContexts
 from analytics.signals.planned import FactKey, Planned, Source, Track
 from analytics.signals.tracks import Tracks
 from collectors.registry.lora import NETWORK
+from collectors.store import Store
 from makiba.reading import Reading, Series, Value
 from makiba.rule import Signal, measure
 
@@ -52,7 +53,7 @@ class Seen:
         self.contexts: Contexts = contexts or NoContexts()
         self.told: Mapping[FactKey, Value] = {}
         """Settings, forecasts and facts, as they were last told."""
-        self._tracks = Tracks()
+        self._tracks = Tracks(farm.site, farm.timezone, self.contexts)
         self._newest: dict[Series, tuple[int, Value]] = {}
         self._streams: dict[str, _Stream] = {}
         self._devices: dict[str, FarmDevice | None] = {}  # by subject; a cache of the farm's answers
@@ -62,6 +63,7 @@ class Seen:
     def configure(self, farm: Farm) -> None:
         """Goes on with another state of the registry."""
         self._farm, self._devices = farm, {}
+        self._tracks.configure(farm.timezone)
         self._device_ms, self._gaps = {}, {}
         for series, (time_ms, _) in self._newest.items():
             self._note_device(series, time_ms)
@@ -81,8 +83,8 @@ class Seen:
         if time_ms <= self.newest_ms(series):
             return False
         self._newest[series] = (time_ms, reading.value)
-        self._tracks.take(reading)
         self.contexts.take(reading)
+        self._tracks.take(reading)
         device = self._note_device(series, time_ms)
         gateway = device.gateway if device else series.subject.partition(".")[0]
         # A gateway's own state may be its will, whose time is the centre's.
@@ -107,6 +109,10 @@ class Seen:
         tracks = {track for pair in pairs for planned in pair.signals.values() for track in planned.tracks}
         devices = {s.subject: self.device_of(s.subject) for track in tracks for s in track.source}
         self._tracks.keep(tracks, {subject: d.every_ms if d else None for subject, d in devices.items()})
+
+    def fill(self, store: Store, now_ms: int) -> int:
+        """Asks the store for the days of history that are not known yet; of how many series. Raises `StoreError`."""
+        return self._tracks.fill(store, now_ms, {series: time_ms for series, (time_ms, _) in self._newest.items()})
 
     def values(self, pair: Pair, at_ms: int) -> dict[str, Value | None]:
         """Each signal of `pair` at `at_ms`; None where it is unknown."""
@@ -262,6 +268,8 @@ class Seen:
         return {
             "newest": [[s.subject, s.quantity, t, v] for s, (t, v) in self._newest.items()],
             "streams": {g: [s.start_ms, s.newest_ms] for g, s in self._streams.items()},
+            "tracks": self._tracks.memory(),
+            "contexts": self.contexts.memory(),
         }
 
     def recall(self, memory: Mapping[str, Any]) -> list[Series]:
@@ -271,6 +279,10 @@ class Seen:
             self._newest[series] = (time_ms, value)
             self._note_device(series, time_ms)
         self._streams = {g: _Stream(*times) for g, times in memory["streams"].items()}
+        if "tracks" in memory:
+            self._tracks.recall(memory["tracks"])
+        if "contexts" in memory:
+            self.contexts.recall(memory["contexts"])
         return list(self._newest)
 
 
