@@ -20,6 +20,7 @@ from analytics.pairs import Pair, stale_ms
 from analytics.signals.contexts import Contexts, NoContexts
 from analytics.signals.planned import FactKey, Planned, Source, Track
 from analytics.signals.tracks import Tracks
+from analytics.watching import NEVER
 from collectors.registry.lora import NETWORK
 from collectors.store import Store
 from makiba.reading import Reading, Series, Value
@@ -54,15 +55,23 @@ class Seen:
         self.told: Mapping[FactKey, Value] = {}
         """Settings, forecasts and facts, as they were last told."""
         self._tracks = Tracks(farm.site, farm.timezone, self.contexts)
+        self._settings: dict[str, Any] = {}
         self._newest: dict[Series, tuple[int, Value]] = {}
         self._streams: dict[str, _Stream] = {}
         self._devices: dict[str, FarmDevice | None] = {}  # by subject; a cache of the farm's answers
         self._device_ms: dict[str, int] = {}
         self._gaps: dict[str, int] = {}
 
+    def says(self, settings: Mapping[str, Any]) -> None:
+        """Goes on with other settings of the farm, for what recognises contexts."""
+        if settings != self._settings:
+            self._settings = dict(settings)
+            self.contexts.configure(self._farm, self._settings)
+
     def configure(self, farm: Farm) -> None:
         """Goes on with another state of the registry."""
         self._farm, self._devices = farm, {}
+        self.contexts.configure(farm, self._settings)
         self._tracks.configure(farm.timezone)
         self._device_ms, self._gaps = {}, {}
         for series, (time_ms, _) in self._newest.items():
@@ -77,6 +86,23 @@ class Seen:
         """The time of the newest reading of `series`; 0 for none."""
         return self._newest.get(series, (0, 0.0))[0]
 
+    def newest_value(self, series: Series) -> Value | None:
+        """The newest value of `series`, however old; None for none."""
+        return self._newest.get(series, (0, None))[1]
+
+    def stream_of(self, series: Series) -> str | None:
+        """The gateway in whose stream a reading of `series` comes; None for what shows nothing of a gateway."""
+        device = self.device_of(series.subject)
+        gateway = device.gateway if device else series.subject.partition(".")[0]
+        # A gateway's own state may be its will, whose time is the centre's.
+        is_sent = gateway in self._farm.gateways and (series.subject, series.quantity) != (gateway, STATE)
+        return gateway if is_sent else None
+
+    def stream_ms(self, gateway: str) -> int:
+        """The newest reading of what `gateway` sends; 0 for none."""
+        stream = self._streams.get(gateway)
+        return stream.newest_ms if stream else 0
+
     def take(self, reading: Reading) -> bool:
         """Remembers `reading`; False when it is not newer than the newest of its series."""
         series, time_ms = reading.series, reading.time_ms
@@ -85,10 +111,9 @@ class Seen:
         self._newest[series] = (time_ms, reading.value)
         self.contexts.take(reading)
         self._tracks.take(reading)
-        device = self._note_device(series, time_ms)
-        gateway = device.gateway if device else series.subject.partition(".")[0]
-        # A gateway's own state may be its will, whose time is the centre's.
-        if gateway in self._farm.gateways and (series.subject, series.quantity) != (gateway, STATE):
+        self._note_device(series, time_ms)
+        gateway = self.stream_of(series)
+        if gateway is not None:
             stream = self._streams.get(gateway)
             if stream is None or time_ms - stream.newest_ms > self._gap_ms(gateway):
                 self._streams[gateway] = _Stream(time_ms, time_ms)
@@ -221,6 +246,23 @@ class Seen:
         since = max(self._device_ms.get(device.name, 0), stream.start_ms)
         return since if stream.newest_ms - since > _polls(device) else None
 
+    def may_fall_silent(self, pair: Pair, now_ms: int) -> tuple[int, int]:
+        """What is heard is not silent before its gateway's stream is past the first time, or the clock the second."""
+        if pair.rule.rule.about == "gateway":
+            stream = self._streams.get(pair.subject)
+            if stream is None:
+                return 0, NEVER
+            if Series(self._farm.site, pair.subject, STATE) in self._newest:
+                return NEVER, NEVER
+            return NEVER, stream.newest_ms + self._gateway_silence_ms(pair.subject) + 1
+        device = self._farm.devices[pair.subject]
+        if self._excused(device, now_ms):
+            times = [self.newest_ms(Series(self._farm.site, s, STATE)) for s in {device.name, *device.subjects}]
+            return NEVER, min(t for t in times if now_ms - t <= STATE_GOOD_FOR_MS) + STATE_GOOD_FOR_MS + 1
+        stream = self._streams.get(device.gateway)
+        start_ms = stream.start_ms if stream else 0
+        return max(self._device_ms.get(device.name, 0), start_ms) + _polls(device), NEVER
+
     def _gap_ms(self, gateway: str) -> int:
         if gateway not in self._gaps:
             polls = [_polls(d) for d in self._farm.devices.values() if d.gateway == gateway]
@@ -240,10 +282,13 @@ class Seen:
         stream = self._streams.get(gateway)
         if stream is None or Series(self._farm.site, gateway, STATE) in self._newest:
             return None
+        return stream.newest_ms if now_ms - stream.newest_ms > self._gateway_silence_ms(gateway) else None
+
+    def _gateway_silence_ms(self, gateway: str) -> int:
         polls = [3 * d.every_ms for d in self._farm.devices.values() if d.gateway == gateway]
         # The fastest device of a box says something, whatever befalls it; one on the air just stays away.
         longest = max(polls, default=0) if gateway == NETWORK else min(polls, default=0)
-        return stream.newest_ms if now_ms - stream.newest_ms > max(UNKNOWN_GATEWAY_SILENT_MS, longest) else None
+        return max(UNKNOWN_GATEWAY_SILENT_MS, longest)
 
     # --------------------------------------------------------------------------------------- for people, for later
 
@@ -308,7 +353,8 @@ def _combined(signal: Signal, first: Value | None, second: Value | None) -> Valu
 
 def _toward(pair: Pair, name: str) -> dict[str, str]:
     """Which way the signal gets worse, where the rule says so."""
-    for condition in pair.rule.rule.raise_.when:
+    raises = pair.rule.rule.raise_
+    for condition in (c for when in (raises.when, *raises.or_) for c in when):
         if condition.signal == name and condition.is_ is None:
             return {"toward": "above" if condition.above else "below"}
     return {}

@@ -1,0 +1,200 @@
+"""Calm pairs: which readings cannot change what a pair without a problem remembers, which is nothing.
+
+Theory of operation. A problem begins when *all* conditions of `raise` hold (or of one of its `or`: then each has a
+guard). As long as one of them is known not to hold, the guard, the others may be anything: the pair remembers nothing
+(`makiba/standing.py`), and a reading need not be looked at. `bands` chooses a guard and says within which values of
+which series it stays one. That holds whatever becomes stale or faulty meanwhile: unknown raises nothing either, and
+of several sources any part stays within the same band as all of them. What excuses a pair (`excused.after`) is
+remembered, so that those conditions must stay untrue as well.
+
+Not every condition can be a guard: one on a window or a context moves with time. A pair without a guard is looked at
+with every reading of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import product
+from typing import Final, NamedTuple
+
+from analytics.derived import derive
+from analytics.pairs import Pair
+from analytics.seen import STATE, Seen
+from analytics.signals.planned import Planned
+from makiba.reading import Series, Value
+from makiba.rule import DERIVATIONS, Condition
+from makiba.standing import groups
+
+_STEPS: Final[Mapping[str, float]] = {"air": 2.0, "rh": 8.0, "wind": 2.0}
+"""How far at most an argument of a derivation may go, in its unit, before it is looked at again."""
+_SHARES: Final = (1.0, 0.25)
+"""Parts of these steps that are tried, one after the other."""
+_SOUND: Final[Mapping[str, str]] = {"device": "ok", "gateway": "online"}
+
+
+class Band(NamedTuple):
+    """Values of a series that change nothing: numbers between the two, and one text (`ANY`: each)."""
+
+    low: float
+    high: float
+    text: str | None = None
+
+
+ANY: Final = "*"
+FREE: Final = Band(-math.inf, math.inf, ANY)
+"""Of a series that the guard does not ask for."""
+
+Bands = dict[Series, Band]
+
+
+def bands(pair: Pair, seen: Seen) -> Bands | None:
+    """Within which values `pair` stays without a problem; a series that is not in it is free. None: no guard."""
+    found: Bands = {}
+    excused = pair.rule.rule.excused
+    for condition in excused.after if excused else ():
+        if condition.signal in pair.signals:
+            one = _stays_untrue(pair, seen, condition)
+            if one is None:
+                return None
+            found = _both(found, one)
+    for when in groups(pair.rule, pair.rule.rule.raise_, pair.signals):
+        guards = (_stays_untrue(pair, seen, condition) for condition in when)
+        one = next((guard for guard in guards if guard is not None), None)
+        if one is None:
+            return None
+        found = _both(found, one)
+    return found
+
+
+def _both(one: Bands, other: Bands) -> Bands:
+    found = dict(one)
+    for series, band in other.items():
+        had = found.get(series, FREE)
+        text = band.text if had.text == ANY else had.text if band.text in (ANY, had.text) else None
+        found[series] = Band(max(had.low, band.low), min(had.high, band.high), text)
+    return found
+
+
+def _stays_untrue(pair: Pair, seen: Seen, condition: Condition) -> Bands | None:
+    """Where `condition` does not hold now, the values with which that stays so; None where that cannot be said."""
+    planned = pair.signals[condition.signal]
+    if condition.is_ is not None:
+        return _other_text(pair, planned, seen, condition.is_)
+    level, is_above = pair.rule.level(condition), condition.above is not None
+
+    def is_untrue(value: float) -> bool:
+        return value < level if is_above else value > level  # not at the level itself, where rounding would decide
+
+    return _numbers(pair, planned, seen, is_untrue, level)
+
+
+def _numbers(
+    pair: Pair, planned: Planned, seen: Seen, is_untrue: Callable[[float], bool], level: float
+) -> Bands | None:
+    if planned.tracks or planned.signal.context is not None:
+        return None
+    if planned.keys:  # told: who tells something else wakes the pair
+        value = next((seen.told[key] for key in planned.keys if key in seen.told), None)
+        return {} if isinstance(value, float | int) and is_untrue(value) else None
+    if planned.sources and planned.signal.derived is None:
+        return _measured(planned, seen, is_untrue, level)
+    leaves = _leaves(pair, planned, seen)
+    return _box(leaves, is_untrue) if leaves is not None else None
+
+
+def _measured(planned: Planned, seen: Seen, is_untrue: Callable[[float], bool], level: float) -> Bands | None:
+    """All sources on the good side of `level`: so is what they say together, however many of them are fresh."""
+    several = len(planned.sources) > 1
+    if several and planned.signal.pick == "sum":
+        return None
+    margin = 1e-9 * max(1.0, abs(level)) if several else 0.0  # a mean is rounded
+    found: Bands = {}
+    is_below = is_untrue(-math.inf)
+    band = Band(-math.inf, level - margin) if is_below else Band(level + margin, math.inf)
+    for (series,) in planned.sources:
+        value = seen.newest_value(series)
+        if value is not None and not (isinstance(value, float | int) and band.low < value < band.high):
+            return None
+        found[series] = band
+    return found
+
+
+class _Leaf(NamedTuple):
+    """What a combined signal is made of: its newest value, how far it may go, and its series."""
+
+    value: float
+    step: float
+    series: Series
+
+
+def _leaves(
+    pair: Pair, planned: Planned, seen: Seen
+) -> tuple[list[_Leaf], Callable[[Sequence[float]], Value | None]] | None:
+    """The series that `planned` is worked out from, one source for each, and how."""
+    signal = planned.signal
+    if signal.derived is not None:
+        if len(planned.sources) != 1:
+            return None
+        names = DERIVATIONS[signal.derived]
+        found = [_leaf(series, _STEPS.get(n, 0.0), seen) for n, series in zip(names, planned.sources[0], strict=True)]
+        derived = signal.derived
+        return ([f for f in found if f], lambda xs: derive(derived, tuple(xs))) if all(found) else None
+    parts = [pair.signals[part] for part in signal.parts]
+    if len(parts) != 2 or any(p.plain is None for p in parts):
+        return None
+    both = [_leaf(p.plain, 0.0, seen) for p in parts if p.plain is not None]
+    if not all(both):
+        return None
+    if signal.difference is not None:
+        return [leaf for leaf in both if leaf], lambda xs: xs[0] - xs[1]
+    return [leaf for leaf in both if leaf], lambda xs: xs[0] / xs[1] if xs[1] > 0 else None
+
+
+def _leaf(series: Series, step: float, seen: Seen) -> _Leaf | None:
+    value = seen.newest_value(series)
+    if not isinstance(value, float | int):
+        return None
+    return _Leaf(value, step or 0.05 * abs(value), series)
+
+
+def _box(
+    made: tuple[list[_Leaf], Callable[[Sequence[float]], Value | None]], is_untrue: Callable[[float], bool]
+) -> Bands | None:
+    """A box around the newest values in whose corners the condition is untrue.
+
+    Each of our derivations rises or falls with each of its arguments while the others stay, so that it is greatest
+    and smallest in corners.
+    """
+    leaves, work_out = made
+    for share in _SHARES:
+        sides = [(leaf.value - share * leaf.step, leaf.value + share * leaf.step) for leaf in leaves]
+        values = (work_out(corner) for corner in product(*sides))
+        if all(isinstance(v, float | int) and is_untrue(v) for v in values):
+            return {leaf.series: Band(*side) for leaf, side in zip(leaves, sides, strict=True)}
+    return None
+
+
+def _other_text(pair: Pair, planned: Planned, seen: Seen, patterns: Sequence[str]) -> Bands | None:
+    """The text that it is now, where that is none of `patterns`."""
+    about = pair.rule.rule.about
+    if planned.keys:
+        told = next((seen.told[key] for key in planned.keys if key in seen.told), None)
+        return {} if told is not None and not _is_one_of(told, patterns) else None
+    if planned.plain is None:
+        return None
+    said = seen.newest_value(planned.plain)
+    if planned.plain.quantity == STATE and about in _SOUND:
+        # What it says of itself may become stale: then it is sound as long as anything comes from it.
+        sound = _SOUND[about]
+        if said not in (None, sound) or _is_one_of(sound, patterns):
+            return None
+        return {planned.plain: Band(math.inf, -math.inf, sound)}
+    if said is None or _is_one_of(said, patterns):
+        return None
+    return {planned.plain: Band(math.inf, -math.inf, str(said))}
+
+
+def _is_one_of(value: Value, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(str(value), pattern) for pattern in patterns)
