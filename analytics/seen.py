@@ -177,8 +177,9 @@ class Seen:
         if signal.as_ == "on_for":
             return max(0, at_ms - state.since_ms) / 1000 if state.is_on else 0.0
         if signal.as_ == "off_for":
-            ended_ms = state.since_ms if state.ended_ms is None else state.ended_ms
-            return 0.0 if state.is_on else max(0, at_ms - ended_ms) / 1000
+            if state.is_on:
+                return 0.0
+            return None if state.ended_ms is None else max(0, at_ms - state.ended_ms) / 1000  # never seen: unknown
         if signal.as_ == "missing_for":
             return 0.0 if state.missing_ms is None else max(0, at_ms - state.missing_ms) / 1000
         return state.found.get(signal.as_)

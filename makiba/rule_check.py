@@ -250,7 +250,8 @@ def _life_safety(at: Located, rule: Rule) -> Iterator[Problem]:
     if rule.about != "subject" or rule.excused:
         key = "excused" if rule.excused else "about"
         yield at.problem((key,), "a gateway judges a subject's own values, and nothing excuses them")
-    for key, given in (("season", rule.season), ("hours", rule.hours), ("needs", rule.needs)):
+    gates = (("season", rule.season), ("hours", rule.hours), ("needs", rule.needs), ("unless", rule.raise_.unless))
+    for key, given in gates:
         if given:
             yield at.problem((key,), "a gateway watches always: gas knows no season")
     for name, signal in rule.signals.items():

@@ -227,10 +227,14 @@ _Conditions = Annotated[list[Condition], Field(min_length=1)]
 
 
 class Raise(_Model):
-    """All of `when`, or all of one of `or`, held `for` so long, and for at least `polls` polls of the device."""
+    """All of `when`, or all of one of `or`, held `for` so long, and for at least `polls` polls of the device.
+
+    Nothing is raised while any of `unless` is known to hold; what is not known of them holds nothing up.
+    """
 
     when: _Conditions
     or_: list[_Conditions] = Field(default=[], alias="or")
+    unless: list[Condition] = []
     for_: Duration = Field(default=timedelta(0), alias="for")
     polls: int = Field(default=0, ge=0, le=100)
 
@@ -313,6 +317,7 @@ class Rule(_Model):
         groups: list[tuple[tuple[str | int, ...], list[Condition]]] = [
             (("raise", "when"), self.raise_.when),
             *((("raise", "or", i), when) for i, when in enumerate(self.raise_.or_)),
+            (("raise", "unless"), self.raise_.unless),
             (("clear", "when"), self.clear.when),
             *((("worse", i, "when"), w.when) for i, w in enumerate(self.worse)),
             *((("worse", i, "or", j), when) for i, w in enumerate(self.worse) for j, when in enumerate(w.or_)),

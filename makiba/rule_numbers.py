@@ -99,7 +99,7 @@ def _check_never_later(rule: Rule, where: str, name: str, value: Any) -> None:
 
 def is_later(rule: Rule, name: str, value: float, bound: float) -> bool:
     """Whether an alarm with `value` for the number `name` comes later, or ends sooner, than with `bound`."""
-    begins = [c for path, c in rule.conditions() if path[0] in ("raise", "worse")]
+    begins = [c for path, c in rule.conditions() if path[0] in ("raise", "worse") and path[1] != "unless"]
     is_ceiling = any(c.above and name in (c.above, c.times) for c in begins)
     is_ceiling = is_ceiling or any(c.below and name in (c.below, c.times) for c in rule.clear.when)
     return value > bound if is_ceiling else value < bound

@@ -53,7 +53,7 @@ def truths(rule: Tuned, values: Mapping[str, Value | None]) -> Truths:
 
     excused = rule.rule.excused
     return Truths(
-        one_of(rule.rule.raise_),
+        False if _any(each(rule.rule.raise_.unless)) else one_of(rule.rule.raise_),
         _any(each(rule.rule.clear.when)),
         tuple(one_of(w) for w in rule.rule.worse),
         _any(each(excused.after)) if excused else False,
