@@ -239,6 +239,8 @@ class _Plan:
         ]
         if self._options.pages:
             children.append(Child("watch", makiba_command("watch"), self.env, after=("broker",)))
+            if self.settings.tells:
+                children.append(Child("notify", makiba_command("notify"), self.env))
         return children
 
     def wait_for_store(self, parts: Supervisor, stop: Stop) -> None:

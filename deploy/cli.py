@@ -128,6 +128,11 @@ def centre(settings: Settings, *, with_broker: bool) -> list[supervise.Child]:
             after,
             ready=lambda: supervise.answers(health),
         ),
+        *(
+            [supervise.Child("notify", makiba_command("notify"), _with_port(env, settings, 3))]
+            if settings.tells
+            else []
+        ),
     ]
 
 

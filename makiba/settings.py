@@ -218,6 +218,12 @@ class Settings(BaseModel):
         return self.lorawan_profiles or configs_dir() / "lorawan"
 
     @property
+    def tells(self) -> bool:
+        """Whether something is set up by which people are told, or by which silence is noticed."""
+        ways = (self.line_token, self.vapid_contact, self.mail_host, self.sms_url, self.voice_url, self.heartbeat_url)
+        return any(ways) or self.webhook == "on" or self.public_url.startswith("https://")
+
+    @property
     def address(self) -> str:
         """Where a person opens the pages."""
         return self.public_url or f"http://{self.http_host}:{self.http_port}"

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 import typer
 
+from makiba.keys import KeyUnusable
 from makiba.located_yaml import ConfigErrors
 from makiba.settings import load_settings
 
@@ -59,9 +60,9 @@ def run_notify() -> None:
             if store is not None:
                 held.callback(store.close)
             log.info("telling people by %s", ", ".join(channels) or "nothing: no channel is set up")
-            ways = Ways(channels, rules, settings.address)
+            ways = Ways({str(name): channel for name, channel in channels.items()}, rules, settings.address)
             Notifier(registry, ways, store=store, heartbeat_url=settings.heartbeat_url).run(stop)
-    except (ConfigErrors, RegistryMisconfigured, StoreMisconfigured) as error:
+    except (ConfigErrors, KeyUnusable, RegistryMisconfigured, StoreMisconfigured, ValueError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     log.info("stopped")

@@ -12,11 +12,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from analytics.notify import beat, lists
 from analytics.notify.begin import ME
 from analytics.notify.carry import carry_one, is_due
+from analytics.notify.port import Channel
 from analytics.notify.send import send_one
 from analytics.notify.who import Ways
 from collectors.registry import Registry, RegistryUnavailable, outbox
@@ -27,6 +30,7 @@ log = logging.getLogger(__name__)
 TICK_S: Final = 0.2
 SLOW_S: Final = 2.0
 """How often lists, late summaries and requests for links are looked for."""
+MONTHS_S: Final = 600.0
 THREADS: Final = 3
 """Messages of one channel that are sent at once by one notifier."""
 MAX_TRACEBACKS: Final = 10
@@ -49,12 +53,14 @@ class Notifier:
         heartbeat_url: str = "",
         clock: Callable[[], int] = now_ms,
     ) -> None:
-        self._registry, self._ways, self._store, self._url, self._clock = registry, ways, store, heartbeat_url, clock
+        self._months: dict[str, int | None] = {}
+        self._registry, self._store, self._url, self._clock = registry, store, heartbeat_url, clock
+        self._ways = replace(ways, months=self._months)
         self._lease = secrets.token_hex(16)
         self._pools = {name: ThreadPoolExecutor(THREADS, thread_name_prefix=name) for name in ways.channels}
         self._rest = ThreadPoolExecutor(1, thread_name_prefix="closed")
         self._busy: dict[str, list[Future[None]]] = {}
-        self._slow_at = self._beat_at = 0.0
+        self._slow_at = self._beat_at = self._months_at = 0.0
         self._asked_ms = clock() - lists.MAIL_EVERY_MS
         self._broken = False
         self._silent = ""
@@ -66,6 +72,7 @@ class Notifier:
         try:
             while not stop.is_set():
                 self._guarded(self._step)
+                self._ask_months()
                 self._beat()
                 stop.wait(TICK_S)
         finally:
@@ -114,6 +121,16 @@ class Notifier:
         lease = f"{self._lease[:16]}{secrets.token_hex(8)}"
         while send_one(self._registry, self._ways, channel, lease, self._clock):
             pass
+
+    def _ask_months(self) -> None:
+        """Finds out what each channel's month has; the vendor may be slow, and nobody waits for it."""
+        if time.monotonic() >= self._months_at:
+            self._months_at = time.monotonic() + MONTHS_S
+            for name, channel in self._ways.channels.items():
+                self._rest.submit(self._guarded, partial(self._ask_month, name, channel))
+
+    def _ask_month(self, name: str, channel: Channel) -> None:
+        self._months[name] = channel.monthly
 
     def _beat(self) -> None:
         if not self._url or time.monotonic() < self._beat_at or (self._beating and not self._beating.done()):

@@ -19,7 +19,7 @@ from analytics.notify.carry import ask_next
 from analytics.notify.plan import Reach
 from analytics.notify.port import TIMEOUT_S, Message, Sent
 from analytics.notify.render import Unneeded, plain, render
-from analytics.notify.who import RESERVE, Ways, month_of, reaches_of, who_of
+from analytics.notify.who import Ways, is_kept, month_of, reaches_of, who_of
 from collectors.registry import Registry, RegistryUnavailable, addresses, outbox
 from collectors.registry.addresses import Reachable
 from collectors.registry.outbox import NewRow
@@ -112,29 +112,26 @@ def _made(
 
 def _closed(session: Session, ways: Ways, row: Outbox, now_ms: int) -> str:
     """Why the channel takes nothing of this severity now; '' where it does."""
-    channel = ways.channels.get(row.channel)
-    if channel is None:
+    if row.channel not in ways.channels:
         return "this channel is not open"
-    if channel.monthly is None or COUNTED in (row.content or {}):
+    if COUNTED in (row.content or {}) or not is_kept(session, ways, row.channel, row.severity, now_ms):
         return ""
-    left = channel.monthly - outbox.used(session, ME, row.channel, month_of(now_ms))
-    is_kept = left <= (0 if row.severity == "critical" else int(channel.monthly * RESERVE))
-    return "its month is used up, or kept for what is urgent" if is_kept else ""
+    return "its month is used up, or kept for what is urgent"
 
 
 def _count(session: Session, ways: Ways, row: Outbox, now_ms: int) -> None:
     """Counts a message of a counted month, once, and tells administrators what remains."""
-    channel = ways.channels.get(row.channel)
-    if channel is None or channel.monthly is None or COUNTED in (row.content or {}):
+    monthly = ways.monthly(row.channel)
+    if monthly is None or COUNTED in (row.content or {}):
         return
     month = month_of(now_ms)
     row.content = {**(row.content or {}), COUNTED: month}
     quota = outbox.count(session, ME, row.channel, month, 1)
-    left = max(0, channel.monthly - quota.used)
-    reached = [mark for mark in LEFT_PERCENT if left * 100 <= mark * channel.monthly and mark < quota.told_left]
+    left = max(0, monthly - quota.used)
+    reached = [mark for mark in LEFT_PERCENT if left * 100 <= mark * monthly and mark < quota.told_left]
     if reached:
         quota.told_left = min(reached)
-        content = {"channel": row.channel, "left": left, "monthly": channel.monthly}
+        content = {"channel": row.channel, "left": left, "monthly": monthly}
         about = f"{row.channel}|{month}|{quota.told_left}"
         tell.tell_administrators(session, ways, "quota", about, "warning", content, now_ms, but=row.channel)
 

@@ -35,6 +35,14 @@ class Ways:
     channels: Mapping[str, Channel]
     rules: Mapping[str, Rule]
     address: str = ""
+    months: Mapping[str, int | None] | None = None
+    """What was found out of each channel's `monthly`, which may ask the vendor: nobody waits for that with a lock."""
+
+    def monthly(self, name: str) -> int | None:
+        """How many messages of the channel a month has; None: not counted, or not known yet."""
+        if self.months is not None:
+            return self.months.get(name)
+        return self.channels[name].monthly if name in self.channels else None
 
     def falls_into_night(self, rule: str) -> bool:
         """Whether what this rule warns of may happen before the morning: it looks ahead, or is about the night."""
@@ -50,14 +58,19 @@ def month_of(now_ms: int) -> str:
     return (datetime.fromtimestamp(now_ms / 1000, UTC) + _MONTHS).strftime("%Y-%m")
 
 
+def is_kept(session: Session, ways: Ways, channel: str, severity: str, now_ms: int) -> bool:
+    """Whether the channel's month is used up, or what is left of it is kept for what is more urgent."""
+    monthly = ways.monthly(channel)
+    if monthly is None:
+        return False
+    left = monthly - outbox.used(session, ME, channel, month_of(now_ms))
+    return left <= (0 if severity == "critical" else int(monthly * RESERVE))
+
+
 def closed_for(session: Session, ways: Ways, severity: str, now_ms: int) -> frozenset[str]:
     """The channels on which nothing of this severity goes out now: not open, or their month is used up."""
     closed = set(plan.CHANNELS) - set(ways.channels)
-    for name, channel in ways.channels.items():
-        if channel.monthly is not None:
-            left = channel.monthly - outbox.used(session, ME, name, month_of(now_ms))
-            if left <= (0 if severity == "critical" else int(channel.monthly * RESERVE)):
-                closed.add(name)
+    closed |= {name for name in ways.channels if is_kept(session, ways, name, severity, now_ms)}
     return frozenset(closed)
 
 
