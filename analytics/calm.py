@@ -100,6 +100,8 @@ def _numbers(
         return {} if isinstance(value, float | int) and is_untrue(value) else None
     if planned.sources and planned.signal.derived is None:
         return _measured(planned, seen, is_untrue, level)
+    if planned.signal.derived is not None:
+        return _derived(planned, seen, is_untrue, level)
     leaves = _leaves(pair, planned, seen)
     return _box(leaves, is_untrue) if leaves is not None else None
 
@@ -121,6 +123,27 @@ def _measured(planned: Planned, seen: Seen, is_untrue: Callable[[float], bool], 
     return found
 
 
+def _derived(planned: Planned, seen: Seen, is_untrue: Callable[[float], bool], level: float) -> Bands | None:
+    """Of each source a box of its arguments in which it is on the good side, with which the same follows as above."""
+    signal, derived = planned.signal, planned.signal.derived or ""
+    if len(planned.sources) > 1 and signal.pick == "sum":
+        return None
+    margin = 1e-9 * max(1.0, abs(level)) if len(planned.sources) > 1 else 0.0
+    found: Bands = {}
+    for source in planned.sources:
+        leaves = [_leaf(s, _STEPS[n], seen) for n, s in zip(DERIVATIONS[derived], source, strict=True)]
+        known = [leaf for leaf in leaves if leaf is not None]
+        if len(known) < len(leaves):
+            return None
+        box = _box(
+            (known, lambda xs: derive(derived, tuple(xs))), lambda v: is_untrue(v - margin) and is_untrue(v + margin)
+        )
+        if box is None:
+            return None
+        found = _both(found, box)
+    return found
+
+
 class _Leaf(NamedTuple):
     """What a combined signal is made of: its newest value, how far it may go, and its series."""
 
@@ -132,15 +155,8 @@ class _Leaf(NamedTuple):
 def _leaves(
     pair: Pair, planned: Planned, seen: Seen
 ) -> tuple[list[_Leaf], Callable[[Sequence[float]], Value | None]] | None:
-    """The series that `planned` is worked out from, one source for each, and how."""
+    """The two series whose difference or ratio `planned` is, and how it is worked out."""
     signal = planned.signal
-    if signal.derived is not None:
-        if len(planned.sources) != 1:
-            return None
-        names = DERIVATIONS[signal.derived]
-        found = [_leaf(series, _STEPS.get(n, 0.0), seen) for n, series in zip(names, planned.sources[0], strict=True)]
-        derived = signal.derived
-        return ([f for f in found if f], lambda xs: derive(derived, tuple(xs))) if all(found) else None
     parts = [pair.signals[part] for part in signal.parts]
     if len(parts) != 2 or any(p.plain is None for p in parts):
         return None
