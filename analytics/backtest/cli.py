@@ -24,8 +24,10 @@ from analytics.backtest.farms import Judged, of_columns, of_registry, of_site_fi
 from analytics.backtest.files import Found, Reader
 from analytics.backtest.labels import Score, load_labels, score
 from analytics.backtest.ordered import Ordered
+from analytics.backtest.picture import write_picture
 from analytics.backtest.store import store_readings
 from analytics.backtest.tell import Language, Speech
+from analytics.chart_png import NoFont
 from analytics.farm import read_farm
 from analytics.replay import Outcome
 from analytics.rules import FarmRules, all_rules
@@ -123,9 +125,7 @@ def run(
         scored = _scored(told, known_labels, ordered) if known_labels is not None else None
         speech = Speech(IsoTimes(zone_of(told.judged.timezone)), lang, told.rules.rules, told.judged.names)
         if picture is not None:
-            from analytics.backtest.picture import write_picture
-
-            write_picture(picture, ordered, told.judged, told.rules, told.alerts, scored, lang, told.bands)
+            _draw(picture, told, ordered, speech)
     if json:
         typer.echo(json_.dumps(_json(told, scored, speech), ensure_ascii=False, indent=1))
     else:
@@ -134,6 +134,28 @@ def run(
     if told.found.refused:
         typer.echo(f"{told.found.refused} values or rows were refused; the others were judged", err=True)
         raise typer.Exit(REFUSED_EXIT)
+
+
+def _draw(file: Path, told: _Told, ordered: Ordered, speech: Speech) -> None:
+    courses = ordered.courses
+    span = min(c.first_ms for c in courses.values()), max(c.last_ms for c in courses.values()) + 1
+    try:
+        write_picture(
+            file,
+            ordered.readings(),
+            list(courses),
+            span,
+            told.judged,
+            told.rules,
+            told.alerts,
+            told.bands or {},
+            speech,
+        )
+    except NoFont as error:
+        fail(f"--picture {file}: {error}; an .svg needs none")
+    except OSError as error:
+        typer.echo(f"{file}: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +355,7 @@ def _taken_for(found: Found, *, all_columns: bool) -> Iterator[str]:
         yield from tell.table(("file", "column", "subject", "quantity", "place"), rows)
     else:
         known = sum(not row[3].startswith("value") for row in rows)
-        yield f"{len(rows)} columns were guessed at, {known} of a known quantity (--columns lists them, --map says better)"
+        yield f"{len(rows)} columns were guessed at, {known} of a known quantity (--columns lists them; or --map)"
     yield ""
 
 
