@@ -63,9 +63,11 @@ CONTEXTS: Final[Mapping[str, Context]] = {
         "peak_drain": Word("洗浄の 排水温度", "drain temperature of the wash", "Cel"),
     }),
     "pickup": Context("集荷", "pick-up", {"duration_s": _DURATION, "litres": _LITRES}),
+    "milk": Context("タンクの 乳", "milk in the tank", {"duration_s": _DURATION, "litres": _LITRES}),
     "cooling": Context("冷却", "cooling", {
         "duration_s": _DURATION,
         "minutes_to_cold": Word("冷えるまでの 時間", "time to cold", None, ("min", 1.0, 0)),
+        "slower": Word("いつもの 何倍 かかったか", "time to cold by what is usual", None, ("", 1.0, 1)),
         "current": _CURRENT,
     }),
     "agitator": Context("撹拌機", "agitator", {"duration_s": _DURATION, "current": _CURRENT}),
@@ -79,6 +81,9 @@ CONTEXTS: Final[Mapping[str, Context]] = {
     "maintenance": Context("点検中", "maintenance", {"duration_s": _DURATION}),
 }  # fmt: skip
 """What is recognised at a place (`analytics/context`): `on` or `off`, and what was found about it."""
+
+LASTING: Final = ("milk",)
+"""Of these a sum `since` goes on while they are on, from their beginning; of all others it begins with their end."""
 
 CONTEXT_TIMES: Final[Mapping[str, Word]] = {
     "off_for": Word("終わってからの 時間", "time since its end", "s"),
@@ -122,6 +127,14 @@ FACTS: Final[Mapping[str, Word]] = {
     "calves": Word("子牛", "calves", None, ("", 1.0, 0)),
     "calves_under_21_d": Word("生後3週間までの 子牛", "calves under three weeks", None, ("", 1.0, 0)),
     "calvings_within_7_d": Word("7日以内の 出産予定", "calvings expected within 7 days", None, ("", 1.0, 0)),
+    "is_lactating": Word("搾乳中", "in milk", is_text=True),
+    "is_dry": Word("乾乳中", "dry", is_text=True),
+    "is_pregnant": Word("妊娠中", "pregnant", is_text=True),
+    "is_withheld": Word("乳を 出荷できない", "milk withheld", is_text=True),
+    "days_in_milk": Word("搾乳日数", "days in milk", None, ("d", 1.0, 0)),
+    "days_to_calving": Word("出産予定までの 日数", "days to calving", None, ("d", 1.0, 0)),
+    "days_since_heat": Word("発情からの 日数", "days since heat", None, ("d", 1.0, 0)),
+    "is_night": Word("夜", "night", is_text=True),
     "hours_to_sunrise": Word("日の出までの 時間", "hours to sunrise", None, ("h", 1.0, 1)),
     "hours_to_sunset": Word("日の入りまでの 時間", "hours to sunset", None, ("h", 1.0, 1)),
     "crop": Word("作物", "crop", is_text=True),
@@ -129,6 +142,8 @@ FACTS: Final[Mapping[str, Word]] = {
     "crop_irrigation_pays": Word("かん水が 役立つ 時期", "irrigation pays now", is_text=True),
     "crop_frost": Word("作物が 霜で いたむ 温度", "temperature at which frost hurts the crop", "Cel"),
     "crop_canopy": Word("葉が しげっている 時期", "canopy season of the crop", is_text=True),
+    "blight_flabs": Word("疫病の 点 (FLABS)", "blight score (FLABS)", None, ("", 1.0, 0)),
+    "blight_hutton": Word("疫病の 出やすい 2日", "two days that favour blight (Hutton)", is_text=True),
     "days_since_emergence": Word("芽が 出てからの 日数", "days since emergence", None, ("d", 1.0, 0)),
 }
 """What is worked out from the registry and the sun (`analytics/facts.py`); texts are `yes` or `no` where they can."""

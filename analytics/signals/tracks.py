@@ -19,6 +19,7 @@ from analytics.signals.since import Since
 from analytics.signals.windows import DAY_MS, FOREVER_MS, Window
 from collectors.store import Store
 from makiba.reading import Reading, Series
+from makiba.rule_words import LASTING
 
 LEAST_GAP_MS: Final = 300_000
 """Readings that are not further apart than this, or than three polls, are one line."""
@@ -107,6 +108,9 @@ class Tracks:
 
     def value(self, track: Track, read: str | None, at_ms: int) -> float | None:
         """What `track` says at `at_ms`; None where too little is known."""
+        if read == "fall_per_day":
+            rise = self.value(track, "slope_per_day", at_ms)
+            return None if rise is None else -rise
         sink = self._sinks.get(_shared(track))
         if isinstance(sink, Window):
             return sink.read(read or "integral", at_ms)
@@ -119,6 +123,8 @@ class Tracks:
         state = self._contexts.state(track.since or "", track.place, at_ms)
         if state is None:
             return None
+        if track.since in LASTING:
+            return sink.read(state.since_ms, at_ms) if state.is_on else 0.0
         found = sink.read(state.ended_ms, at_ms)
         return 0.0 if state.is_on and found is not None else found
 
