@@ -55,18 +55,20 @@ class Seen:
         self.told: Mapping[FactKey, Value] = {}
         """Settings, forecasts and facts, as they were last told."""
         self._tracks = Tracks(farm.site, farm.timezone, self.contexts)
-        self._settings: dict[str, Any] = {}
+        self._settings: dict[str, Any] | None = None
         self._newest: dict[Series, tuple[int, Value]] = {}
         self._streams: dict[str, _Stream] = {}
         self._devices: dict[str, FarmDevice | None] = {}  # by subject; a cache of the farm's answers
         self._device_ms: dict[str, int] = {}
         self._gaps: dict[str, int] = {}
 
-    def says(self, settings: Mapping[str, Any]) -> None:
-        """Goes on with other settings of the farm, for what recognises contexts."""
-        if settings != self._settings:
-            self._settings = dict(settings)
-            self.contexts.configure(self._farm, self._settings)
+    def says(self, settings: Mapping[str, Any] | None) -> bool:
+        """Goes on with other settings of the farm, for what recognises contexts; False where they are the same."""
+        if settings is None or settings == self._settings:
+            return False
+        self._settings = dict(settings)
+        self.contexts.configure(self._farm, self._settings)
+        return True
 
     def configure(self, farm: Farm) -> None:
         """Goes on with another state of the registry."""

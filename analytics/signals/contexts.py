@@ -6,11 +6,12 @@ be asked for any time from the newest reading on. It does no I/O. What it has to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from analytics.farm import Farm
+from collectors.registry.maintenance_times import Window
 from makiba.reading import Reading, Series
 
 
@@ -33,8 +34,14 @@ class ContextState:
 class Contexts(Protocol):
     """The contexts of one farm. `place` is a place's id, or None for the farm as a whole."""
 
-    def configure(self, farm: Farm, settings: Mapping[str, Any]) -> None:
-        """Goes on with another state of the registry; `settings` as the farm wrote them."""
+    def configure(self, farm: Farm, settings: Mapping[str, Any] | None) -> None:
+        """Goes on with another state of the registry; `settings` as the farm wrote them, None: as they were."""
+
+    def learn(self, series: Iterable[Series]) -> None:
+        """Takes note that these series exist, before `knows` and `inputs` are asked."""
+
+    def upkeep(self, windows: Iterable[Window]) -> None:
+        """What somebody works on."""
 
     def knows(self, name: str, place: str | None) -> bool:
         """Whether `name` can be recognised at `place` at all; where not, its signals are not there."""
@@ -58,8 +65,14 @@ class Contexts(Protocol):
 class NoContexts:
     """A farm of which nothing is recognised."""
 
-    def configure(self, farm: Farm, settings: Mapping[str, Any]) -> None:
+    def configure(self, farm: Farm, settings: Mapping[str, Any] | None) -> None:
         """Nothing to configure."""
+
+    def learn(self, series: Iterable[Series]) -> None:
+        """Nothing to learn."""
+
+    def upkeep(self, windows: Iterable[Window]) -> None:
+        """Nothing to note."""
 
     def knows(self, name: str, place: str | None) -> bool:  # noqa: ARG002
         return False

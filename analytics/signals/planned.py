@@ -29,7 +29,8 @@ FactKey = tuple[str, str | None]
 class Facts(Protocol):
     """What is told to a judge: settings, forecasts, facts, by name and by whom they are about (`analytics/facts.py`).
 
-    A setting that is no number or word (milking times) is there with any text, since a rule may need it.
+    A setting that is no number or word (milking times) is there with any text, since a rule may need it. Where it has
+    `settings`, all of them as the farm wrote them, they are for what recognises contexts.
     """
 
     @property
