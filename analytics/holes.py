@@ -36,7 +36,9 @@ def fill(judge: Judge, store: Store, site: str, now_ms: int) -> int:
         else:
             spans[series] = (start_ms, point.time_ms + 1)
     judge.feed(seeds)
-    return len(seeds) + _feed_slices(judge, store, spans)
+    count = len(seeds) + _feed_slices(judge, store, spans)
+    judge.fill_history(store, now_ms)
+    return count
 
 
 def _feed_slices(judge: Judge, store: Store, spans: Mapping[Series, tuple[int, int]]) -> int:

@@ -34,6 +34,7 @@ from analytics.silence import Stream, Streams
 from analytics.watching import AT_ONCE, NEVER, TOUCH_EVERY_MS, Watch, due_times
 from collectors.registry.maintenance_times import Farm as Whereabouts
 from collectors.registry.maintenance_times import Window, touches
+from collectors.store import Store
 from makiba.reading import Reading, Series
 from makiba.rule import About, Severity
 from makiba.standing import Held, Standing, Verdict, observe, settle, truths
@@ -215,6 +216,10 @@ class Judge:
             if series.quantity == STATE:
                 reach.setdefault(series, 0)
         return reach
+
+    def fill_history(self, store: Store, now_ms: int) -> int:
+        """Asks the store for the days of windows of days that are not known yet; of how many series."""
+        return self._known.fill(store, now_ms)
 
     def newest_ms(self, series: Series) -> int:
         """The time of the newest reading of `series` that was fed; 0 for none."""

@@ -36,6 +36,7 @@ class Since:
         self.gap_ms, self._level, self._is_below = gap_ms, level, is_below
         self._before: tuple[int, float, float] | None = None  # time, value over the level, and the sum until then
         self._tip: tuple[int, float, float] | None = None
+        self._first_ms = 0
         self._began_ms = 0  # the end from which it counts
         self._less = 0.0  # what the sum was at that end
         self._marks: list[tuple[int, float]] = []
@@ -55,6 +56,8 @@ class Since:
             if not self._marks or tip[0] - self._marks[-1][0] >= MARK_EVERY_MS:
                 self._marks.append((tip[0], tip[2]))
                 del self._marks[:-MARKS]
+        if tip is None:
+            self._first_ms = time_ms
         total = 0.0
         if self._before is not None:
             t0, v0, total = self._before
@@ -67,7 +70,8 @@ class Since:
         if self._tip is None or at_ms - self._tip[0] > self.gap_ms:
             return None
         if ended_ms is not None and ended_ms > self._began_ms:
-            self._began_ms, self._less = ended_ms, self._sum_at(ended_ms)
+            self._began_ms = ended_ms
+            self._less = self._sum_at(ended_ms) if ended_ms > self._first_ms else 0.0
         return max(0.0, self._tip[2] - self._less) / 1000
 
     def _sum_at(self, time_ms: int) -> float:
@@ -84,10 +88,10 @@ class Since:
 
     def memory(self) -> list[Any]:
         """As JSON. Of the marks every fourth: they matter for some minutes only."""
-        return [self._before, self._tip, self._began_ms, self._less, self._marks[-1::-4][::-1]]
+        return [self._before, self._tip, self._first_ms, self._began_ms, self._less, self._marks[-1::-4][::-1]]
 
     def recall(self, memory: Sequence[Any]) -> None:
         """Goes on from `memory`."""
-        before, tip, self._began_ms, self._less, marks = memory
+        before, tip, self._first_ms, self._began_ms, self._less, marks = memory
         self._before, self._tip = (tuple(before) if before else None), (tuple(tip) if tip else None)
         self._marks = [(int(t), float(s)) for t, s in marks]

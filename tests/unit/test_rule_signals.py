@@ -87,8 +87,9 @@ def test_each_kind_of_signal_has_its_unit(tmp_path: Path) -> None:
     units = {name: measure(rule, name).unit for name in rule.signals}
     assert units == {
         "t": "Cel", "outside": "Cel", "comp": "A", "nh3": "/", "rise": "Cel", "water": "m3", "flow": "m3",
-        "week": "kg", "today": "kg", "hotter": "Cel", "share": None, "each": "m3", "damp": "/", "load": "Cel.s", "heat": "s",
-        "milking": None, "quiet": "s", "drain": "Cel", "tonight": "Cel", "cows": None, "barn": None, "young": None,
+        "week": "kg", "today": "kg", "hotter": "Cel", "share": None, "each": "m3", "damp": "/", "load": "Cel.s",
+        "heat": "s", "milking": None, "quiet": "s", "drain": "Cel", "tonight": "Cel", "cows": None, "barn": None,
+        "young": None,
     }  # fmt: skip
     assert {n for n in rule.signals if measure(rule, n).kind == "text"} == {"milking", "barn"}
     numbers = tuned(rule).numbers
@@ -186,3 +187,17 @@ def test_a_number_is_taken_into_the_unit_of_the_catalogue(
     value: float, unit: str | None, found: tuple[float, str | None]
 ) -> None:
     assert number_in(value, unit) == found
+
+
+def test_the_examples_for_who_writes_rules_are_rules(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
+    blocks = [part.partition("```")[0] for part in text.split("```yaml\n")[1:]]
+    whole, everything = blocks[0], blocks[-1]
+    (tmp_path / "whole.yaml").write_text(whole, encoding="utf-8")
+    frame = {
+        "rule": "water.least", "about": "subject", "title": "{ja: 水, en: Water}", "severity": "advisory",
+        "message": "{ja: 水, en: Water}", "action": "{ja: 水, en: Water}", "source": "a test", "trust": "proposed",
+    }  # fmt: skip
+    head = "".join(f"{key}: {value}\n" for key, value in frame.items())
+    (tmp_path / "everything.yaml").write_text(head + everything, encoding="utf-8")
+    assert set(load_rules(tmp_path)) == {"tank.hold", "water.least"}
