@@ -25,7 +25,7 @@ from api.document import describe, operation_id
 from api.feed import CommittedFeed
 from api.metrics import Counting, Figures
 from api.outgoing import Cuttable, Slots
-from api.pages import Guard, Pages, large_bodies
+from api.pages import Guard, Pages, foreign_paths, large_bodies
 from api.passwords import Passwords
 from api.routes import PARTS, what_is_done
 from api.sessions import SERVICE, rated
@@ -104,6 +104,7 @@ def create_app(
         host=(urlsplit(settings.public_url).hostname or "") if settings.public_url else "",
         proxies=settings.trusted_proxies,
         large=large,
+        vendors=foreign_paths(PREFIX, (route for part in PARTS for route in part.router.routes)),
     )
     app.add_middleware(Counting, figures=figures, prefix=PREFIX)  # it sees what the others refuse
     app.add_middleware(Cuttable)  # outermost: it needs the server's own `receive`

@@ -5,7 +5,8 @@
   others are asked for again each time (and answered 304).
 - A browser is told to load nothing from elsewhere, to run no inline script, and to show the pages in no frame.
 - A request that changes something needs the header `X-Makiba: 1`, which a foreign page cannot send, or a program's
-  token, which it does not have: together with the SameSite cookie this holds off cross-site requests.
+  token, which it does not have: together with the SameSite cookie this holds off cross-site requests. A route that
+  a vendor's machine calls (`foreign`) looks at no cookie and needs no header: what it is sent is signed.
 - A request is refused that two readers could understand differently: a header twice that may stand there once, a
   path with an encoded slash, dot or NUL, a body whose length is not announced; and one that names another host than
   that of the setting `public_url`. No header changes the method.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final, TypeVar
@@ -91,6 +92,22 @@ def takes(max_bytes: int) -> Callable[[Endpoint], Endpoint]:
     return mark
 
 
+def foreign(endpoint: Endpoint) -> Endpoint:
+    """Says of a route's function that a vendor's machine calls it, who proves itself by what it sends."""
+    endpoint.is_foreign = True  # type: ignore[attr-defined]
+    return endpoint
+
+
+def foreign_paths(prefix: str, routes: Iterable[BaseRoute]) -> frozenset[tuple[str, str]]:
+    """(method, path) of those of `routes`, below `prefix`, that need no `X-Makiba`."""
+    return frozenset(
+        (method, prefix + route.path)
+        for route in routes
+        if isinstance(route, Route) and hasattr(route.endpoint, "is_foreign")
+        for method in route.methods or ()
+    )
+
+
 def large_bodies(prefix: str, routes: Iterable[BaseRoute]) -> list[LargeBody]:
     """(method, path, most bytes) of those of `routes`, below `prefix`, that take long bodies."""
     return [
@@ -104,7 +121,7 @@ def large_bodies(prefix: str, routes: Iterable[BaseRoute]) -> list[LargeBody]:
 class Guard:
     """Around the whole application: headers on each answer, and the refusals of the module's docstring.
 
-    `large`: routes that take more than `MAX_BODY_BYTES`, see `large_bodies`.
+    `large`: routes that take more than `MAX_BODY_BYTES`, see `large_bodies`. `vendors`: see `foreign_paths`.
     """
 
     def __init__(
@@ -115,6 +132,7 @@ class Guard:
         host: str = "",
         proxies: str = "",
         large: Iterable[LargeBody] = (),
+        vendors: Collection[tuple[str, str]] = (),
     ) -> None:
         self._app = app
         self._headers = dict(SECURITY_HEADERS)
@@ -123,6 +141,7 @@ class Guard:
         self._host = host.lower().rstrip(".")
         self._proxies = parse_networks(proxies)
         self._large = tuple(large)
+        self._vendors = frozenset(vendors)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -157,13 +176,17 @@ class Guard:
             return problem(
                 422, "A query holds no NUL.", slug="invalid", errors=[FieldError(where="query", why="NUL")]
             )
-        if scope["method"] not in _SAFE and headers.get(WRITE_HEADER) != "1" and not _is_program(headers):
+        is_from_page = headers.get(WRITE_HEADER) == "1" or _is_program(headers)
+        if scope["method"] not in _SAFE and not is_from_page and not self._is_of_a_vendor(scope):
             detail = f"A request that changes something needs the header {WRITE_HEADER}: 1."
             return problem(403, detail, slug="no-write-header")
         most = self._most_bytes(scope)
         if not _is_announced(headers, most):
             return problem(413, f"At most {most} bytes, announced in advance.", slug="too-large")
         return None
+
+    def _is_of_a_vendor(self, scope: Scope) -> bool:
+        return (scope["method"], scope["path"]) in self._vendors
 
     def _most_bytes(self, scope: Scope) -> int:
         for method, path, most in self._large:

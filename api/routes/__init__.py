@@ -28,6 +28,7 @@ from api.routes import (
     imports,
     invitations,
     leaving,
+    line,
     maintenance,
     members,
     oidc,
@@ -35,6 +36,7 @@ from api.routes import (
     people,
     placements,
     places,
+    push,
     rota,
     series,
     session,
@@ -42,6 +44,7 @@ from api.routes import (
     sign_in,
     stream,
     tokens,
+    voice,
 )
 from api.shapes import Names
 
@@ -57,6 +60,9 @@ PARTS: Final = (
     exports,
     alerts,
     book,
+    line,
+    push,
+    voice,
     stream,
     consents,
     audit,

@@ -22,6 +22,7 @@ from collectors.registry.rota_times import Who
 from collectors.registry.schema import PersonRow, RoleRow
 from collectors.registry.schema.farm import Contact
 from collectors.registry.schema.notify import Address, LinkCode
+from collectors.registry.sign_in import counted
 from collectors.registry.viewer import NotAllowed, Person, Service, Viewer, may_see, require_service, spell
 from collectors.registry.wishes import DEFAULT, Wishes, wishes_of
 
@@ -153,9 +154,16 @@ def fingerprint(channel: str, address: Mapping[str, Any]) -> str:
 
 
 def make_code(
-    session: Session, viewer: Service, person_id: int, channel: str, code_hash: str, now_ms: int, address: str | None
+    session: Session,
+    viewer: Service,
+    person_id: int,
+    channel: str,
+    code_hash: str,
+    now_ms: int,
+    address: str | None,
+    for_ms: int = CODE_MS,
 ) -> None:
-    """A code that the person sends back by `channel`, or types, within 15 minutes; those before hold no more."""
+    """A code that the person sends back by `channel`, or types, in time; those before hold no more."""
     require_service(viewer)
     session.execute(delete(LinkCode).where(LinkCode.expires_ms <= now_ms))
     session.execute(
@@ -168,7 +176,7 @@ def make_code(
     session.add(
         LinkCode(
             code_hash=code_hash, person_id=person_id, channel=channel, address_id=address, made_ms=now_ms,
-            expires_ms=now_ms + CODE_MS, tries=0,
+            expires_ms=now_ms + for_ms, tries=0,
         )
     )  # fmt: skip
     session.flush()
@@ -182,6 +190,43 @@ def take_code(session: Session, viewer: Service, channel: str, code_hash: str, n
         LinkCode.expires_ms > now_ms,
     )  # fmt: skip
     return session.scalar(used.returning(LinkCode.person_id))
+
+
+def person_at(session: Session, viewer: Service, channel: str, address: Mapping[str, Any]) -> int | None:
+    """Whose a verified address is, for a vendor that tells of it; None: nobody's here."""
+    require_service(viewer)
+    query = select(Address.person_id).where(
+        Address.channel == channel, Address.fingerprint == fingerprint(channel, address),
+        Address.verified_ms.is_not(None), Address.person_id.is_not(None),
+    )  # fmt: skip
+    return session.scalar(query.order_by(Address.verified_ms.desc(), Address.id).limit(1))
+
+
+def forget(
+    session: Session, viewer: Service, channel: str, address: Mapping[str, Any], verified_before_ms: int | None = None
+) -> int:
+    """Deletes an address that its owner took away at the vendor, with all we know of it; how many rows that were.
+
+    `verified_before_ms`: only one that was linked until then, for a vendor that tells late.
+    """
+    require_service(viewer)
+    theirs = delete(Address).where(Address.channel == channel, Address.fingerprint == fingerprint(channel, address))
+    if verified_before_ms is not None:
+        theirs = theirs.where(Address.verified_ms <= verified_before_ms)
+    return counted(session, theirs)
+
+
+def forget_others(
+    session: Session, viewer: Service, person_id: int, channel: str, address: Mapping[str, Any]
+) -> None:
+    """Deletes the person's other addresses on a channel on which they have one."""
+    require_service(viewer)
+    session.execute(
+        delete(Address).where(
+            Address.person_id == person_id, Address.channel == channel,
+            Address.fingerprint != fingerprint(channel, address),
+        )
+    )  # fmt: skip
 
 
 def verify_own(session: Session, viewer: Person, row: Address, code_hash: str, now_ms: int) -> bool:

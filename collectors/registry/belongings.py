@@ -42,6 +42,7 @@ NOT_OF_A_FARM: Final[Mapping[str, str]] = {
     "shard_lease": "which worker judges which part of all farms",
     "site_store": "where the readings are; removed once they are deleted",
     "store_server": "machines",
+    "vendor_event": "ids that a vendor gave to what it told us",
     "watch_worker": "machines",
     "weather_warning": "about an area, shared by farms",
 }  # fmt: skip

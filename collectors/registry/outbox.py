@@ -10,15 +10,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import case, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from collectors.registry.schema.notify import Escalation, Outbox, OutboxLog, Quota
+from collectors.registry.schema.notify import Escalation, Outbox, OutboxLog, Quota, VendorEvent
+from collectors.registry.sign_in import counted
 from collectors.registry.viewer import Service, Viewer, require_service, visible_sites
 
 OPEN: Final = ("waiting", "held")
 DONE: Final = ("accepted", "delivered", "seen")
+HEARD_MS: Final = 7 * 86_400_000
+"""How long it is remembered what a vendor told us."""
+
 _RANK: Final = {
     "waiting": 0,
     "held": 0,
@@ -188,6 +192,15 @@ def note_receipt(
     query = select(Outbox).where(named).with_for_update().execution_options(populate_existing=True)
     changes = [become(session, viewer, row, state, now_ms) for row in session.scalars(query).all()]
     return any(changes)
+
+
+def heard_before(session: Session, viewer: Service, event: str, now_ms: int) -> bool:
+    """Whether a vendor told this before; if not, it counts as told from here on, with this transaction."""
+    require_service(viewer)
+    session.execute(delete(VendorEvent).where(VendorEvent.at_ms <= now_ms - HEARD_MS))
+    insert: Any = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    new = insert(VendorEvent).values(id=event[:64], at_ms=now_ms).on_conflict_do_nothing()
+    return counted(session, new) == 0
 
 
 # ------------------------------------------------------------------------------------------- what was held

@@ -135,7 +135,7 @@ def call(
     if body is None:
         body = json.dumps({"destination": "U" + "0" * 32, "events": events}, ensure_ascii=False).encode()
     mark = signature if signature is not None else sign(body, secret)
-    headers = {"Content-Type": "application/json; charset=utf-8", "X-Line-Signature": mark}
+    headers = {b"Content-Type": b"application/json; charset=utf-8", b"X-Line-Signature": mark.encode()}
     return browser.post("/api/v1/line/webhook", content=body, headers=headers)
 
 

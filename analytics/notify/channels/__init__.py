@@ -24,8 +24,9 @@ def open_channels(settings: Settings) -> dict[ChannelName, Channel]:
     """Every channel whose settings are there. `KeyUnusable`, `ValueError`: a setting that cannot be right."""
     opened: dict[ChannelName, Channel] = {}
     if contact := push_contact(settings):
+        from analytics.notify.channels.push_services import hosts_of
         from analytics.notify.channels.vapid import open_vapid
-        from analytics.notify.channels.web_push import WebPush, hosts_of
+        from analytics.notify.channels.web_push import WebPush
 
         opened["push"] = WebPush(open_vapid(settings), contact, hosts_of(settings.push_hosts))
     if settings.line_token is not None:

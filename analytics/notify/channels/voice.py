@@ -7,24 +7,18 @@ about the farm: all it can do is to say 'I have heard it' in the name of whoever
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import json
-import re
 import time
 from typing import Any, Final
 
 from pydantic import SecretStr
 
 from analytics.notify.channels import wire
+from analytics.notify.channels.spoken import spoken, token_of
 from analytics.notify.channels.wire import checked
 from analytics.notify.port import ChannelName, Message, Sent
 from makiba.keys import Key
 
-USE: Final = "answer of a call"
-HOLDS_S: Final = 3_600
-MOST_SPOKEN: Final = 600
 MOST_SMS: Final = 660
 """Characters of a long SMS in Japan."""
 
@@ -32,13 +26,6 @@ PRESS: Final = {
     "ja": "わかったら、1を 押してください。もう一度 聞くときは、2を 押してください。",
     "en": "Press 1 if you have understood. Press 2 to hear it again.",
 }
-_JAPANESE: Final = "\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"
-_SPOKEN: Final = (
-    (re.compile(r"[【】「」()（）—…]"), " "),
-    (re.compile(r"(?<=[\d.])\s*(?:℃|°C)"), {"ja": "度", "en": " degrees Celsius"}),
-    (re.compile(r"(?<=[\d.])\s*%"), {"ja": "パーセント", "en": " percent"}),
-    (re.compile(r"(?<=\d)\s*ppm\b"), {"ja": "ピーピーエム", "en": " p p m"}),
-)
 
 
 class _Gateway:
@@ -91,36 +78,6 @@ class Voice(_Gateway):
             told["ask"] = spoken(PRESS[language], language)
             told["answer"] = {"url": self._back, "token": token_of(self._key, message.id, int(time.time()))}
         return self._post(message, told)
-
-
-def spoken(text: str, language: str) -> str:
-    """`text` as a voice reads it well: no brackets, units as words, Japanese without the blanks between words."""
-    for pattern, word in _SPOKEN:
-        text = pattern.sub(word if isinstance(word, str) else word["en" if language == "en" else "ja"], text)
-    if language != "en":
-        text = re.sub(rf"(?<=[{_JAPANESE}0-9])[ \t]+(?=[{_JAPANESE}0-9])", "", text)
-    lines = [line.strip(" ・") for line in text.split("\n") if line.strip(" ・")]
-    end = "." if language == "en" else "。"
-    return " ".join(line if line[-1] in "。.!?！？" else line + end for line in lines)[:MOST_SPOKEN]
-
-
-def token_of(key: Key, message_id: str, now_s: int) -> str:
-    """What a 1 is sent back with."""
-    said = f"{message_id}.{now_s + HOLDS_S}"
-    return f"{said}.{base64.urlsafe_b64encode(key.sign(USE, said.encode())).rstrip(b'=').decode()}"
-
-
-def message_of(key: Key, token: str, now_s: int) -> str | None:
-    """The message that a token answers; None: it is none of ours, or too old."""
-    said, _, mark = token.rpartition(".")
-    message_id, _, until = said.partition(".")
-    try:
-        given = base64.urlsafe_b64decode(mark + "=" * (-len(mark) % 4))
-        if not hmac.compare_digest(given, key.sign(USE, said.encode())):
-            return None
-        return message_id if now_s < int(until) else None
-    except (binascii.Error, ValueError):
-        return None
 
 
 def _id_of(reply: wire.Reply) -> str | None:

@@ -15,21 +15,15 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import requests
 from py_vapid import Vapid02
 from pywebpush import WebPushException, webpush
 
-from analytics.notify.channels import is_loopback
+from analytics.notify.channels.push_services import is_push_service
 from analytics.notify.channels.vapid import VapidKey
 from analytics.notify.channels.wire import retry_after_s
 from analytics.notify.port import ChannelName, Message, Sent
-
-HOSTS: Final = (
-    "fcm.googleapis.com", "*.push.services.mozilla.com", "*.push.apple.com", "*.notify.windows.com",
-)  # fmt: skip
-"""Of Chrome and the browsers made of it, Firefox, Safari, Edge on Windows."""
 
 MOST_BYTES: Final = 3_900
 """What every push service takes: 4,096 (RFC 8030, 7.2) less what encryption adds (RFC 8291, 4: 103)."""
@@ -94,30 +88,6 @@ class _Plain(requests.Session):
 
     def request(self, *given: Any, **more: Any) -> requests.Response:
         return super().request(*given, **(more | {"allow_redirects": False}))
-
-
-def hosts_of(more: str) -> tuple[str, ...]:
-    """The push services that may be asked, with those of the setting."""
-    return (*HOSTS, *(part.strip().lower() for part in more.split(",") if part.strip()))
-
-
-def is_push_service(endpoint: str, hosts: tuple[str, ...]) -> bool:
-    """Whether an endpoint is an address of one of `hosts`, such as a browser gives."""
-    try:
-        parts = urlsplit(endpoint)
-        port, host = parts.port, (parts.hostname or "").lower()
-    except ValueError:
-        return False
-    if not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint or "\\" in endpoint:
-        return False
-    if len(endpoint) > 1_000 or parts.username is not None or parts.password is not None or parts.fragment:
-        return False
-    named = any(
-        host == one or (one.startswith("*.") and host.endswith(one[1:]) and len(host) > len(one) - 1) for one in hosts
-    )
-    if is_loopback(endpoint):
-        return named and parts.scheme in ("http", "https")
-    return named and parts.scheme == "https" and port in (None, 443)
 
 
 def topic_of(tag: str) -> str:

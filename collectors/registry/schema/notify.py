@@ -165,3 +165,14 @@ class LinkCode(Base):
     made_ms: Mapped[int]
     expires_ms: Mapped[int]
     tries: Mapped[int] = mapped_column(default=0)
+
+
+class VendorEvent(Base):
+    """What a vendor told us already (a webhook's event id, the answer to a call), so that it is done once.
+
+    Written in the transaction of what it led to, and forgotten after a week: no vendor says it again later.
+    """
+
+    __tablename__ = "vendor_event"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at_ms: Mapped[int] = mapped_column(index=True)

@@ -28,6 +28,13 @@ def upgrade() -> None:
         _number("told_left"),
         sa.PrimaryKeyConstraint("channel", "month", name="pk_quota"),
     )
+    op.create_table(
+        "vendor_event",
+        sa.Column("id", sa.String(64), nullable=False),
+        _number("at_ms"),
+        sa.PrimaryKeyConstraint("id", name="pk_vendor_event"),
+    )
+    op.create_index("ix_vendor_event_at_ms", "vendor_event", ["at_ms"])
 
 
 def _people() -> None:
