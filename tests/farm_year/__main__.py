@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--from", dest="start", default="2026-01-01", help="first day, YYYY-MM-DD")
     parser.add_argument("--no-faults", action="store_true")
     parser.add_argument("--full", action="store_true", help="a farm with every sensor")
+    parser.add_argument("--rules", type=Path, default=Settings().rules_dir, help="a folder of rules; default: ours")
     parser.add_argument("--csv", type=Path, help="write the readings into this folder instead")
     parser.add_argument("--brief", action="store_true", help="only tables")
     options = parser.parse_args()
@@ -80,7 +81,7 @@ def main() -> None:
 
         print(f"{write(year, options.csv)} readings in {options.csv}")
         return
-    rules = load_rules(Settings().rules_dir)
+    rules = load_rules(options.rules)
     outcomes = alerts_of(decisions(year, rules))
     result = score(outcomes, labels_of(year), hazards_of(year))
     show(result, full=not options.brief)

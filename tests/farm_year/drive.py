@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from analytics.context.farm_contexts import FarmContexts
 from analytics.decision import Decision
 from analytics.judge import Judge
 from analytics.rules import FarmRules
@@ -28,7 +29,8 @@ def decisions(year: Year, rules: dict[str, Rule], judge: Any = None) -> Iterator
 
 def make_judge(year: Year, rules: dict[str, Rule]) -> Judge:
     """A judge of the year's farm, with everything that the farm says of itself."""
-    return Judge(year.farm, FarmRules(rules, year.overrides))
+    contexts = FarmContexts(year.farm, year.settings)
+    return Judge(year.farm, FarmRules(rules, year.overrides), contexts)
 
 
 def _day(judge: Any, teller: Teller, arrived: list[Arrived], from_ms: int, to_ms: int) -> Iterator[Decision]:
