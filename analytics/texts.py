@@ -17,8 +17,8 @@ from collectors.registry import sites
 from collectors.registry.lora import NETWORK
 from collectors.registry.schema import Alert
 from collectors.registry.viewer import Viewer
-from makiba.quantities import catalogue
-from makiba.rule import Rule, Text
+from makiba.quantities import Quantity, catalogue
+from makiba.rule import Rule, Text, measure
 
 Names = Mapping[str, str]
 """A text in each language: {"ja": …, "en": …}."""
@@ -61,6 +61,11 @@ _STATES: Final[Mapping[str, Names]] = {
     "online": {"ja": "つながっています", "en": "online"},
     "offline": {"ja": "連絡なし", "en": "offline"},
     "stopped": {"ja": "止めました", "en": "stopped"},
+    # Of contexts, settings and facts.
+    "on": {"ja": "入", "en": "on"},
+    "off": {"ja": "切", "en": "off"},
+    "yes": {"ja": "はい", "en": "yes"},
+    "no": {"ja": "いいえ", "en": "no"},
 }
 
 
@@ -132,7 +137,7 @@ def describe(alert: Alert, rule: Rule | None, names: FarmNames) -> Described:
     subject = names.of(alert.subject)
     place = names.places.get(alert.place_id or "")
     children = tuple((c["subject"], names.of(c["subject"])) for c in alert.children or ())
-    signals = {n: _shown(s) for n, s in (alert.signals or {}).items()}
+    signals = {n: _shown(s, _measure(rule, n)) for n, s in (alert.signals or {}).items()}
     title, action = _texts(rule, alert)
     waits = alert.over_ms is not None and alert.ended_ms is None
     message: dict[str, str] = {}
@@ -170,8 +175,13 @@ def _texts(rule: Rule | None, alert: Alert) -> tuple[Names, Names]:
     return _both(title), _both(action)
 
 
-def _shown(signal: Mapping[str, Any]) -> ShownSignal:
-    quantity = catalogue().get(str(signal.get("quantity")))
+def _measure(rule: Rule | None, name: str) -> Quantity | None:
+    """What the rule says its signal is; None where it has no such signal any more."""
+    return measure(rule, name) if rule is not None and name in rule.signals else None
+
+
+def _shown(signal: Mapping[str, Any], known: Quantity | None = None) -> ShownSignal:
+    quantity = known or catalogue().get(str(signal.get("quantity")))
     value = signal.get("value")
     name = quantity.names if quantity else {"ja": str(signal.get("quantity")), "en": str(signal.get("quantity"))}
     if isinstance(value, str):

@@ -9,7 +9,7 @@ import pytest
 
 from analytics.texts import FarmNames, describe
 from collectors.registry.schema import Alert
-from makiba.rule import load_rules
+from makiba.rule import Signal, load_rules
 from makiba.settings import configs_dir
 
 RULES = load_rules(configs_dir() / "rules")
@@ -61,6 +61,24 @@ def test_a_state_is_told_in_words() -> None:
     told = describe(alert("device.silent", "fan-1", signals=signals), RULES["device.silent"], NAMES)
     assert "機器の エラー" in told.message["ja"]
     assert "device error" in told.message["en"]
+
+
+def test_a_value_that_is_worked_out_is_told_in_its_own_unit() -> None:
+    signals: dict[str, Any] = {
+        "t": {
+            "signal": {"quantity": "milk_temperature", "sum_above": "limit", "since": "pickup"},
+            "value": 210_000.0,
+        },
+        "milk": {"signal": {"context": "milking"}, "value": "on"},
+    }
+    given = {n: Signal.model_validate(s["signal"]) for n, s in signals.items()}
+    rule = RULES["tank.hold"].model_copy(update={"signals": given})
+    rows = {
+        n: {"quantity": "x", "subject": "tank-1.ch1", "value": s["value"], "time_ms": 1} for n, s in signals.items()
+    }
+    told = describe(alert("tank.hold", "tank-1.ch1", signals=rows), rule, NAMES)
+    assert [s.shown["ja"] for s in told.signals] == ["3500 ℃·min", "入"]
+    assert "3500 ℃·min" in told.message["en"]
 
 
 def test_an_alert_whose_rule_is_gone_is_still_told_of() -> None:
