@@ -76,6 +76,7 @@ TAGS: Final[Mapping[str, str]] = {
     "series": "What is measured: which series there are, their newest values, readings and windows, side by side.",
     "exports": "Readings as a file: CSV, Excel, Parquet, SenML.",
     "alerts": "Alerts of a farm, and who takes care of them.",
+    "incidents": "What befell many farms at once (a power cut, a link), and what each of them answered.",
     "notifications": "How people are reached: this browser, their LINE account, what they answer on the telephone.",
     "stream": "What is new, as it comes (server-sent events).",
     "rights": "What a farm shows to whom (consents), and who looked (audit).",

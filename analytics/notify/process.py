@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from analytics.notify import beat, lists
+from analytics.notify import beat, crowd, lists
 from analytics.notify.begin import ME
 from analytics.notify.carry import carry_one, is_due
 from analytics.notify.port import Channel
@@ -101,6 +101,10 @@ class Notifier:
         with self._registry.read() as session:
             whose = outbox.held_due(session, ME, at_ms)
             is_more = lists.is_more(session, self._asked_ms)
+            is_crowd = crowd.is_to_tell(session, at_ms)
+        if is_crowd:
+            with self._registry.write() as session:
+                crowd.tell_incidents(session, self._ways, at_ms)
         for person, contact in whose:
             with self._registry.write() as session:
                 lists.fold(session, self._ways, person, contact, at_ms)

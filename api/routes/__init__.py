@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.routes import (
+    alert_charts,
     alerts,
     animals,
     audit,
@@ -20,17 +21,20 @@ from api.routes import (
     consents,
     contacts,
     data,
+    deliveries,
     devices,
     exports,
     fields,
     groups,
     herd_events,
     imports,
+    incidents,
     invitations,
     leaving,
     line,
     maintenance,
     members,
+    messages,
     oidc,
     overview,
     people,
@@ -45,6 +49,7 @@ from api.routes import (
     stream,
     tokens,
     voice,
+    wishes,
 )
 from api.shapes import Names
 
@@ -59,10 +64,15 @@ PARTS: Final = (
     data,
     exports,
     alerts,
+    alert_charts,
+    deliveries,
     book,
+    wishes,
+    messages,
     line,
     push,
     voice,
+    incidents,
     stream,
     consents,
     audit,

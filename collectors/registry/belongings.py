@@ -35,6 +35,7 @@ NOT_OF_A_FARM: Final[Mapping[str, str]] = {
     "fetch_state": "addresses of the weather service",
     "first_link": "the machine's first start",
     "forecast": "about an area, shared by farms",
+    "incident": "of many farms; which of them were in it goes with each",
     "lora_unknown": "devices that no farm names",
     "quota": "how many messages a vendor took in a month, of all farms",
     "person": "whoever belonged to this farm only goes with it; of the others only name and role are told",

@@ -33,7 +33,7 @@ from tests.service.borders_parts import (
 )
 from tests.service.serving import OTHER, SITE, openapi
 
-postgres, town = borders_parts.postgres, borders_parts.town
+town = borders_parts.town
 
 
 def test_every_route_has_its_cells() -> None:

@@ -18,7 +18,7 @@ from tests.service.borders import Route
 from tests.service.borders_parts import ABOUT_A_FARM, ADMIN_SEES, FOR_A_REQUEST, NOWHERE, ROLES, Town
 from tests.service.serving import OTHER
 
-postgres, town = borders_parts.postgres, borders_parts.town
+town = borders_parts.town
 
 
 @given(data=st.data())

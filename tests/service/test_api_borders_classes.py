@@ -19,7 +19,7 @@ from tests.service import borders_parts
 from tests.service.borders_parts import ABOUT_A_FARM, BY_CLASS, CONSENTING, ROOMS, TOLD_BY_CLASS, Town
 from tests.service.serving import OTHER, SITE, WRITE
 
-postgres, town = borders_parts.postgres, borders_parts.town
+town = borders_parts.town
 AUDITED = [route for room in ROOMS if room.audited for route in room.by_class if route[0] == "get"]
 
 

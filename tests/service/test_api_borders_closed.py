@@ -12,7 +12,7 @@ from tests.service.borders import Route
 from tests.service.borders_parts import CONSENTING, NOWHERE, OPEN, ROUTES, WORDS, Town
 from tests.service.serving import OTHER, SITE
 
-postgres, town = borders_parts.postgres, borders_parts.town
+town = borders_parts.town
 REFUSED = {"type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "Please sign in."}
 
 

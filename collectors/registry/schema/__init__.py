@@ -17,8 +17,9 @@ from collectors.registry.schema import (  # noqa: F401
     herd,
     identity,
     imports,
-    leave,
+    incidents,
     leases,
+    leave,
     notify,
     sign_in,
 )
