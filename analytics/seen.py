@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from analytics.derived import derive
@@ -61,6 +62,10 @@ class Seen:
         self._devices: dict[str, FarmDevice | None] = {}  # by subject; a cache of the farm's answers
         self._device_ms: dict[str, int] = {}
         self._gaps: dict[str, int] = {}
+        # Caches: answers of the farm, and derivations of the newest values, which many rules ask for.
+        self._states: dict[Series, tuple[Series, ...]] = {}
+        self._stale: dict[tuple[timedelta | None, str], int | None] = {}
+        self._derived: dict[tuple[str, Source], tuple[tuple[float, ...], float]] = {}
 
     def says(self, settings: Mapping[str, Any] | None) -> bool:
         """Goes on with other settings of the farm, for what recognises contexts; False where they are the same."""
@@ -75,7 +80,7 @@ class Seen:
         self._farm, self._devices = farm, {}
         self.contexts.configure(farm, self._settings)
         self._tracks.configure(farm.timezone)
-        self._device_ms, self._gaps = {}, {}
+        self._device_ms, self._gaps, self._states, self._stale = {}, {}, {}, {}
         for series, (time_ms, _) in self._newest.items():
             self._note_device(series, time_ms)
 
@@ -195,13 +200,20 @@ class Seen:
             found.append(value)
         if signal.derived is None:
             return found[0]
-        return derive(signal.derived, tuple(v for v in found if not isinstance(v, str)))
+        arguments = tuple(v for v in found if not isinstance(v, str))
+        known = self._derived.get((signal.derived, source))
+        if known is None or known[0] != arguments:
+            known = self._derived[signal.derived, source] = (arguments, derive(signal.derived, arguments))
+        return known[1]
 
     def _fresh(self, pair: Pair, series: Series, at_ms: int) -> Value | None:
         time_ms, value = self._newest.get(series, (None, None))
         if time_ms is None:
             return None
-        stale = stale_ms(pair.rule.rule, self.device_of(series.subject))
+        key = (pair.rule.rule.stale_after, series.subject)
+        if key not in self._stale:
+            self._stale[key] = stale_ms(pair.rule.rule, self.device_of(series.subject))
+        stale = self._stale[key]
         return value if stale is None or at_ms - time_ms <= stale else None
 
     def _faulty(self, series: Series) -> bool:
@@ -215,9 +227,12 @@ class Seen:
 
     def states_of(self, series: Series) -> tuple[Series, ...]:
         """The states that say whether `series` can be believed: its subject's and its device's."""
-        device = self.device_of(series.subject)
-        subjects = (series.subject, device.name) if device else (series.subject,)
-        return tuple(Series(series.site, s, STATE) for s in dict.fromkeys(subjects))
+        known = self._states.get(series)
+        if known is None:
+            device = self.device_of(series.subject)
+            subjects = (series.subject, device.name) if device else (series.subject,)
+            known = self._states[series] = tuple(Series(series.site, s, STATE) for s in dict.fromkeys(subjects))
+        return known
 
     # ------------------------------------------------------------------------------------------------- silence
 
