@@ -60,6 +60,7 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "not-a-table": "The file, or its mapping, cannot be read as rows of that kind; see `errors`.",
     "import-state": "The import is not in a state in which this can be done; the detail says why.",
     "import-stale": "What the plan is about was changed since: nothing was done; bring the file again.",
+    "no-font": "The machine has no font to write a picture's words with; the same as SVG needs none.",
     "too-large": "The body is longer than this route takes, or its length is not announced.",
 }
 """What a program can act on: each slug with its meaning. docs/api.md has the same list, and a test compares."""
