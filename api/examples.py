@@ -57,7 +57,30 @@ _ASKED: Final = {"person": _OTHER, "note": "", "from_ms": _AT, "to_ms": _AT + 12
 _COUNTED: Final = {"present": 8_600, "expected": 8_640, "coverage": 0.9954}
 _STATE: Final = {"state": "timeout", "since_ms": _AT, "since_is_exact": True, "said_ms": _AT + _HOUR}
 
+_CHANNELS: Final = {
+    "critical": ["push", "line", "voice"], "warning": ["push", "line"], "advisory": ["push"], "info": ["push"],
+}  # fmt: skip
+_QUIET: Final = {"from_minute": 1320, "to_minute": 240}
+
 EXAMPLES: Final[Mapping[str, Any]] = {
+    "ChannelsIn": _CHANNELS,
+    "ChannelsOut": _CHANNELS,
+    "QuietIn": _QUIET,
+    "QuietOut": _QUIET,
+    "WishesOut": {
+        "language": "ja",
+        "channels": _CHANNELS, "quiet": _QUIET, "night_budget": 2, "morning_list": True, "version": 1,
+    },
+    "DeliveryStepOut": {"at_ms": _AT, "step": "accepted", "detail": ""},
+    "AddressOut": {
+        "id": _ID, "channel": "mail", "label": "家", "shown": "h…@example.com", "created_ms": _AT,
+        "verified_ms": _AT + 60_000, "gone_ms": None, "version": 2,
+    },
+    "DeliveryOut": {
+        "id": "5b1f6c0e9a7d4c3b8e2f1a0d9c8b7a65", "who": _HANAKO, "channel": "push", "severity": "critical",
+        "state": "accepted", "state_name": {"ja": "送りました", "en": "sent"}, "reason": "", "round": 0,
+        "created_ms": _AT, "due_ms": _AT, "steps": [{"at_ms": _AT, "step": "written", "detail": ""}],
+    },
     "Names": _TANK,
     "NamesIn": _TANK,
     "Health": {"ok": True, "time_ms": _AT},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from analytics.notify import plan
@@ -15,6 +17,11 @@ from analytics.notify.who import Ways, closed_for, reaches_of
 from collectors.registry import addresses, outbox
 from collectors.registry.addresses import Reachable
 from collectors.registry.outbox import NewRow
+from collectors.registry.schema.notify import Outbox
+
+CODES_MS: Final = 3_600_000
+MOST_CODES: Final = 6
+"""Codes that one person may have sent in that time: each costs somebody something."""
 
 
 def tell(session: Session, ways: Ways, one: Reachable, new: NewRow, now_ms: int) -> list[str]:
@@ -66,6 +73,24 @@ def tell_administrators(
         content=dict(content),
     )  # fmt: skip
     return tell_persons(session, ways, addresses.administrators(session, ME), new, now_ms, but=but)
+
+
+def send_code(session: Session, person_id: int, address: str, channel: str, now_ms: int) -> bool:
+    """Sends a code to a new address of this person, made when it is sent; False: there were too many lately."""
+    lately = session.scalars(
+        select(Outbox.id).where(
+            Outbox.kind == "verify", Outbox.person_id == person_id, Outbox.created_ms > now_ms - CODES_MS
+        )
+    ).all()
+    if len(lately) >= MOST_CODES:
+        return False
+    telling = telling_id("verify", address, len(lately), now_ms)
+    row = NewRow(
+        id=plan.row_id(telling, channel, address), kind="verify", telling=telling, channel=channel,
+        severity="critical", due_ms=now_ms, person_id=person_id, address_id=address,
+    )  # fmt: skip
+    outbox.write(session, ME, [row], now_ms)
+    return True
 
 
 def put_incident(
