@@ -94,3 +94,8 @@ def said_of(answered: Answered, action: Action, language: str) -> str:
     """What became of an answer."""
     names = _DONE[action] if answered.kind == "done" else _OTHERS[answered.kind]
     return said(names, language, who=answered.who)
+
+
+def names_of(answered: Answered, action: Action) -> Names:
+    """The same in both languages."""
+    return Names(ja=said_of(answered, action, "ja"), en=said_of(answered, action, "en"))

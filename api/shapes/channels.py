@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import ConfigDict, Field
 
-from api.shapes import Given, Millis, Shape
+from api.shapes import Given, Id, Millis, Names, Shape
 
 
 class PushOut(Shape):
@@ -127,3 +129,84 @@ class CallAnswerOut(Shape):
     say: str
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"say": "見たことを伝えました。"}]})
+
+
+ChannelName = Literal["push", "line", "mail", "sms", "voice", "webhook"]
+
+
+class OpenChannelsOut(Shape):
+    """By which channels this Makiba reaches anybody."""
+
+    open: list[ChannelName]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"open": ["push", "line", "mail"]}]})
+
+
+class SentOut(Shape):
+    """A message that went, or goes, to the viewer. `title`: of its alert, null where it is about none."""
+
+    id: Id
+    kind: str
+    channel: ChannelName | None
+    severity: str
+    state: Literal["waiting", "held", "accepted", "delivered", "seen", "failed", "withdrawn", "listed"]
+    state_name: Names
+    title: Names | None
+    alert_id: str | None
+    created_ms: Millis
+    due_ms: Millis
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "0f7c1a2b3c4d5e6f708192a3b4c5d6e7",
+                    "kind": "alert",
+                    "channel": "line",
+                    "severity": "critical",
+                    "state": "seen",
+                    "state_name": {"ja": "見ました", "en": "seen"},
+                    "title": {"ja": "乳温が 高いです", "en": "The milk is too warm"},
+                    "alert_id": "3f2a0c6d9b1e4f7783a0c6d9b1e4f778",
+                    "created_ms": 1781222400000,
+                    "due_ms": 1781222400000,
+                }
+            ]
+        }
+    )
+
+
+class SentRowsOut(Shape):
+    """The newest first."""
+
+    rows: list[SentOut]
+    next: str | None
+
+
+class AnswerIn(Given):
+    """What somebody pressed under a message on their phone."""
+
+    action: Literal["acknowledge", "going", "snooze"]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"action": "acknowledge"}]})
+
+
+class AnswerOut(Shape):
+    """What became of it, and in words.
+
+    `already`: somebody else has it. `over`: it waits for a reset. `stale`: it got worse after the message.
+    """
+
+    kind: Literal["done", "already", "ended", "over", "stale", "not-now"]
+    said: Names
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "kind": "done",
+                    "said": {"ja": "見た ことを 伝えました。", "en": "The others know that you have seen it."},
+                }
+            ]
+        }
+    )

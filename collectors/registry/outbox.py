@@ -10,13 +10,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import case, delete, func, or_, select, update
+from sqlalchemy import case, delete, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from collectors.registry.schema import Alert
 from collectors.registry.schema.notify import Escalation, Outbox, OutboxLog, Quota, VendorEvent
 from collectors.registry.sign_in import counted
-from collectors.registry.viewer import Service, Viewer, require_service, visible_sites
+from collectors.registry.viewer import Person, Service, Viewer, require_service, visible_sites
 
 OPEN: Final = ("waiting", "held")
 DONE: Final = ("accepted", "delivered", "seen")
@@ -287,6 +288,21 @@ def overdue(session: Session, viewer: Service, before_ms: int) -> int:
 
 
 # ------------------------------------------------------------------------------------------- reading
+
+
+def own(
+    session: Session, viewer: Person, limit: int, after: Sequence[Any] | None = None
+) -> Sequence[tuple[Outbox, Alert | None]]:
+    """What the viewer was sent, the newest first, with its alert; nothing of farms that they do not see any more."""
+    query = select(Outbox, Alert).join(Alert, Alert.id == Outbox.alert_id, isouter=True)
+    query = query.where(Outbox.person_id == viewer.id)
+    sites = visible_sites(viewer, "alerts")
+    if sites is not None:
+        query = query.where(or_(Outbox.site_id.is_(None), Outbox.site_id.in_(sorted(sites))))
+    if after is not None:
+        query = query.where(tuple_(Outbox.created_ms, Outbox.id) < tuple(after))
+    rows = session.execute(query.order_by(Outbox.created_ms.desc(), Outbox.id.desc()).limit(limit))
+    return [(row, alert) for row, alert in rows]
 
 
 def deliveries_of(session: Session, viewer: Viewer, alert_id: str) -> Sequence[Outbox]:

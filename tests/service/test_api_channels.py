@@ -68,14 +68,25 @@ class Town:
 
     def tap(self, alert: str, message: str, action: Any = "acknowledge", user: str = USER) -> str:
         """What the account answers in the chat."""
-        before = len(self.line.replied)
-        data = data_of(Tap(action, alert, message))
-        assert call(self.browser, [self.line.tap(user, data)]).status_code == 200
-        return self.reply(before)
+        return self.told(self.line.tap(user, data_of(Tap(action, alert, message))))
 
-    def reply(self, before: int) -> str:
-        wait_until(lambda: len(self.line.replied) > before, 30, "LINE is answered")
-        return str(self.line.replied[before]["messages"][0]["text"])
+    def say(self, text: str, user: str = USER) -> str:
+        return self.told(self.line.text(user, text))
+
+    def told(self, event: dict[str, Any]) -> str:
+        assert call(self.browser, [event]).status_code == 200
+        return self.reply(event)
+
+    def reply(self, event: dict[str, Any]) -> str:
+        """What is answered to an event, which comes after the webhook was."""
+
+        def found() -> list[str]:
+            told = [one for one in self.line.replied if one["replyToken"] == event["replyToken"]]
+            return [str(one["messages"][0]["text"]) for one in told]
+
+        wait_until(lambda: bool(found()), 30, "LINE is answered")
+        (text,) = found()
+        return text
 
     def row(self, alert: str) -> Alert:
         with self.centre.registry.read() as session:
@@ -118,7 +129,6 @@ def town(served: Town) -> Town:
         for table in (Address, LinkCode, Outbox, AlertEvent, AlertAssignee, Alert, AttemptRow):
             session.execute(delete(table))
         people.grant_role(session, CONSOLE, served.people["hanako"], SITE, "owner", served.centre.clock())
-    served.line.replied.clear()
     served.browser.cookies.clear()
     return served
 
@@ -183,8 +193,7 @@ def test_a_code_links_the_line_account_that_sends_it_and_is_kept_as_a_hash(town:
     with town.centre.registry.read() as session:
         assert made["code"].replace("-", "") not in str([vars(row) for row in session.scalars(select(LinkCode))])
     typed = f" {made['code'].lower().replace('-', 'ー')} ".translate({c: c + 0xFEE0 for c in range(48, 58)})
-    assert call(town.browser, [town.line.text(USER, typed)]).status_code == 200
-    assert town.reply(0).startswith("hanakoさん")
+    assert town.say(typed).startswith("hanakoさん")
     assert town.browser.get("/api/v1/line").json()["linked_ms"] == town.centre.clock()
 
 
@@ -192,12 +201,10 @@ def test_a_code_holds_once_and_ten_minutes(town: Town) -> None:
     sign_in(town.browser)
     code = town.browser.post("/api/v1/line/code", headers=WRITE).json()["code"]
     town.centre.clock.ms += 600_000
-    call(town.browser, [town.line.text(USER, code)])
-    assert "使えません" in town.reply(0)
+    assert "使えません" in town.say(code)
     code = town.browser.post("/api/v1/line/code", headers=WRITE).json()["code"]
-    call(town.browser, [town.line.text(USER, code)])
-    call(town.browser, [town.line.text(STRANGER, code)])
-    assert "使えません" in town.reply(2)
+    assert "hanakoさん" in town.say(code)
+    assert "使えません" in town.say(code, STRANGER)
     assert town.linked() == [town.people["hanako"]]
 
 
@@ -223,9 +230,8 @@ def test_who_guesses_codes_has_to_wait(town: Town) -> None:
     sign_in(town.browser)
     code = town.browser.post("/api/v1/line/code", headers=WRITE).json()["code"]
     for guess in ("AAAA-AAAA", "BBBB-BBBB", "CCCC-CCCC", "DDDD-DDDD", "EEEE-EEEE"):
-        call(town.browser, [town.line.text(STRANGER, guess)])
-    call(town.browser, [town.line.text(STRANGER, code)])
-    assert "待って" in town.reply(5)
+        assert "使えません" in town.say(guess, STRANGER)
+    assert "待って" in town.say(code, STRANGER)
     assert town.linked() == []
 
 
@@ -264,13 +270,11 @@ def test_a_tap_acknowledges_once_whatever_line_repeats(town: Town) -> None:
     message = town.sent(alert)
     tap = town.line.tap(USER, data_of(Tap("acknowledge", alert, message)))
     again = tap | {"deliveryContext": {"isRedelivery": True}}
-    before = len(town.line.replied)
     for one in (tap, again, again):
         assert call(town.browser, [one]).status_code == 200
     assert town.row(alert).acknowledged_by == town.people["hanako"]
     assert town.events(alert) == ["opened", "acknowledged"]
-    assert "見た ことを" in town.reply(before)
-    assert len(town.line.replied) == before + 1
+    assert "見た ことを" in town.reply(tap)
     with town.centre.registry.read() as session:
         assert session.get_one(Outbox, message).state == "seen"
 
@@ -422,3 +426,57 @@ def test_a_call_of_somebody_who_lost_the_farm_does_nothing(town: Town) -> None:
     answer = town.browser.post("/api/v1/voice/answer", json={"token": token, "digit": "1"})
     assert (answer.status_code, town.row(alert).acknowledged_ms) == (200, None)
     assert "tank" not in answer.text
+
+
+# --------------------------------------------------------------------------------------------- one's own messages
+
+
+def test_who_was_sent_what_is_told_to_them_alone(town: Town) -> None:
+    alert = town.alert()
+    message = town.sent(alert)
+    sign_in(town.browser)
+    (told,) = town.browser.get("/api/v1/me/messages").json()["rows"]
+    assert (told["id"], told["channel"], told["state"], told["alert_id"]) == (message, "line", "waiting", alert)
+    assert told["title"]["ja"]
+    with town.centre.registry.write() as session:
+        people.revoke_role(session, CONSOLE, town.people["hanako"], SITE, town.centre.clock())
+    assert town.browser.get("/api/v1/me/messages").json()["rows"] == []
+    sign_in(town.browser, "taro")
+    assert town.browser.get("/api/v1/me/messages").json()["rows"] == []
+
+
+def test_a_notification_is_answered_where_it_is_shown(town: Town) -> None:
+    alert = town.alert("warning")
+    old = town.sent(alert)
+    sign_in(town.browser)
+
+    def press(message: str, action: str = "acknowledge") -> httpx.Response:
+        url = f"/api/v1/me/messages/{message}/answer"
+        return town.browser.post(url, json={"action": action}, headers=WRITE)
+
+    town.alert("critical")
+    assert press(old).json()["kind"] == "stale"
+    new = town.sent(alert, name="2")
+    assert press(new).json()["kind"] == "done"
+    assert press(new).json()["kind"] == "done"
+    assert town.events(alert) == ["opened", "worsened", "acknowledged"]
+    sign_in(town.browser, "taro")
+    assert press(new).status_code == 404
+
+
+def test_a_test_message_is_written_for_an_address_of_ones_own_a_few_times(town: Town) -> None:
+    sign_in(town.browser)
+    made = town.browser.post("/api/v1/push/subscriptions", json=subscription(), headers=WRITE).json()["id"]
+    url = f"/api/v1/me/addresses/{made}/test"
+    answers = []
+    for _ in range(4):
+        town.centre.clock.ms += 1
+        answers.append(town.browser.post(url, headers=WRITE))
+    assert [a.status_code for a in answers] == [202, 202, 202, 429]
+    assert town.browser.get("/api/v1/me/channels").json() == {"open": ["push", "line"]}
+    with town.centre.registry.read() as session:
+        rows = session.scalars(select(Outbox).where(Outbox.kind == "test")).all()
+        assert {(row.address_id, row.channel, row.state) for row in rows} == {(made, "push", "waiting")}
+        assert len(rows) == 3
+    sign_in(town.browser, "taro")
+    assert town.browser.post(url, headers=WRITE).status_code == 404

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from analytics.notify.channels import open_channels, voice, wire
+from analytics.notify.channels import open_channels, open_names, spoken, wire
 from analytics.notify.channels.line import Line, LineAccount, plain_key
 from analytics.notify.channels.mail import Mail
 from analytics.notify.channels.mail import MailServer as Server
+from analytics.notify.channels.push_services import hosts_of, is_push_service
 from analytics.notify.channels.vapid import open_vapid
 from analytics.notify.channels.voice import Voice
-from analytics.notify.channels.web_push import WebPush, hosts_of, is_push_service
+from analytics.notify.channels.web_push import WebPush
 from analytics.notify.channels.webhook import Webhook, check_address, secret_of, signature
 from analytics.notify.port import Button, Message
 from deploy.pki import authority
@@ -465,11 +466,11 @@ def test_a_call_reads_the_alert_aloud_and_a_1_comes_back_with_a_token(gateway: G
     assert "token" not in call["answer"]["url"]
     now_s = int(time.time())
     token = call["answer"]["token"]
-    assert voice.message_of(KEY, token, now_s) == told.id
-    assert voice.message_of(KEY, token, now_s + 4000) is None
-    assert voice.message_of(Key(b"x" * 48), token, now_s) is None
-    assert voice.message_of(KEY, token.replace(told.id, uuid.uuid4().hex), now_s) is None
-    assert voice.message_of(KEY, "rubbish", now_s) is None
+    assert spoken.message_of(KEY, token, now_s) == told.id
+    assert spoken.message_of(KEY, token, now_s + 4000) is None
+    assert spoken.message_of(Key(b"x" * 48), token, now_s) is None
+    assert spoken.message_of(KEY, token.replace(told.id, uuid.uuid4().hex), now_s) is None
+    assert spoken.message_of(KEY, "rubbish", now_s) is None
 
 
 @pytest.mark.parametrize(
@@ -492,7 +493,7 @@ def test_what_a_gateway_says_has_a_meaning(gateway: Gateway, told: Told, kind: s
     ],
 )
 def test_what_is_read_aloud_sounds_like_words(text: str, language: str, said: str) -> None:
-    assert " ".join(voice.spoken(text, language).split()) == said
+    assert " ".join(spoken.spoken(text, language).split()) == said
 
 
 # ------------------------------------------------------------------------------------------------------ opening
@@ -500,13 +501,14 @@ def test_what_is_read_aloud_sounds_like_words(text: str, language: str, said: st
 
 def test_only_channels_with_settings_are_open_and_nothing_is_loaded_for_the_others(tmp_path: Path) -> None:
     assert open_channels(Settings(home=tmp_path)) == {}
+    assert open_names(Settings(home=tmp_path)) == ()
     whole = Settings(
         home=tmp_path, line_token=SecretStr("t"), vapid_contact="mailto:a@example.com", mail_host="mail.example.com",
         mail_from="a@example.com", webhook="on", voice_url="https://calls.example/", sms_url="https://sms.example/",
         mail_password=SecretStr("mail-secret"), voice_token=SecretStr("voice-secret"),
     )  # fmt: skip
     opened = open_channels(whole)
-    assert set(opened) == {"push", "line", "mail", "webhook", "sms", "voice"}
+    assert set(opened) == {"push", "line", "mail", "webhook", "sms", "voice"} == set(open_names(whole))
     assert {name for name, one in opened.items() if one.exactly_once} == {"push", "line"}
     for name, one in opened.items():
         assert one.name == name

@@ -55,6 +55,15 @@ def open_channels(settings: Settings) -> dict[ChannelName, Channel]:
     return opened
 
 
+def open_names(settings: Settings) -> tuple[ChannelName, ...]:
+    """What `open_channels` opens, without opening it."""
+    there: dict[ChannelName, object] = {
+        "push": push_contact(settings), "line": settings.line_token, "mail": settings.mail_host,
+        "sms": settings.sms_url, "voice": settings.voice_url, "webhook": settings.webhook == "on",
+    }  # fmt: skip
+    return tuple(name for name, given in there.items() if given)
+
+
 def push_contact(settings: Settings) -> str:
     """Where push services reach the operator (RFC 8292, 2.1); empty: there is no Web Push here."""
     if settings.vapid_contact:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from collectors.registry import addresses, people
+from collectors.registry import addresses, outbox, people
+from collectors.registry.outbox import NewRow
+from collectors.registry.viewer import Service
 from tests.service.borders import Room
 from tests.service.serving import CONSOLE
+
+ANALYTICS = Service("analytics")
 
 
 def _ids(town: Any, _: str) -> Mapping[str, str]:
@@ -17,7 +21,10 @@ def _ids(town: Any, _: str) -> Mapping[str, str]:
         assert taro
         told = {"endpoint": "https://fcm.googleapis.com/fcm/send/taro", "p256dh": "p", "auth": "a"}
         row = addresses.put(session, CONSOLE, taro.id, "push", told, town.centre.clock(), verified=True)
-    return {"address_id": row.id}
+        told_ms = town.centre.clock()
+        new = NewRow("0" * 32, "test", "0" * 32, "push", "advisory", told_ms, person_id=taro.id, address_id=row.id)
+        outbox.write(session, ANALYTICS, [new], told_ms)
+    return {"address_id": row.id, "message_id": new.id}
 
 
 ROOM = Room(
@@ -28,8 +35,13 @@ ROOM = Room(
         ("get", "/push"): 200,
         ("post", "/push/subscriptions"): 409,
         ("delete", "/push/subscriptions/{address_id}"): 404,
+        ("get", "/me/channels"): 200,
+        ("get", "/me/messages"): 200,
+        ("post", "/me/messages/{message_id}/answer"): 404,
+        ("post", "/me/addresses/{address_id}/test"): 404,
     },
     bodies={
+        "/me/messages/{message_id}/answer": {"action": "acknowledge"},
         "/voice/answer": {"token": "0123456789abcdef.0.AAAA", "digit": "1"},
         "/push/subscriptions": {
             "endpoint": "https://fcm.googleapis.com/fcm/send/x",
