@@ -17,13 +17,17 @@ Direction = Literal["above", "below"]
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A level of the signal called `signal`, whose values are of `quantity`, and what is said beyond it."""
+    """A level of the signal called `signal`, whose values are of `quantity`, and what is said beyond it.
+
+    `counts_always`: whatever else goes on; not only while cows are milked, or where calves are.
+    """
 
     signal: str
     quantity: str
     direction: Direction
     value: float
     title: Text
+    counts_always: bool = True
 
 
 def levels(rule: Tuned) -> Iterator[Level]:
@@ -33,6 +37,7 @@ def levels(rule: Tuned) -> Iterator[Level]:
     steps: list[tuple[Text, list[Condition]]] = [(rule.rule.title, when) for when in (raises.when, *raises.or_)]
     steps += [(w.title or rule.rule.title, when) for w in rule.rule.worse for when in (w.when, *w.or_)]
     for title, conditions in steps:
+        always = all(rule.rule.signals[c.signal].is_measured for c in conditions)
         for condition in conditions:
             direction = direction_of(condition)
             if direction is None:
@@ -40,7 +45,7 @@ def levels(rule: Tuned) -> Iterator[Level]:
             back: Direction = "below" if direction == "above" else "above"
             if (condition.signal, back) in ends:
                 shown = rule.rule.signals[condition.signal].shown_as
-                yield Level(condition.signal, shown, direction, rule.level(condition), title)
+                yield Level(condition.signal, shown, direction, rule.level(condition), title, always)
 
 
 def direction_of(condition: Condition) -> Direction | None:

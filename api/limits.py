@@ -30,8 +30,9 @@ def limits_of(
 
 
 def _levels(rule: Tuned, quantity: str) -> Iterable[LimitOut]:
-    own = {n for n, s in rule.rule.signals.items() if s.of == "subject"}
+    signals = rule.rule.signals.items()
+    own = {n for n, s in signals if s.of == "subject" and s.sums is None and s.as_ in (None, "mean", "min", "max")}
     for level in levels(rule):
-        if level.signal in own and level.quantity == quantity:
+        if level.signal in own and level.quantity == quantity and level.counts_always:
             title = Names(ja=level.title.ja, en=level.title.en)
             yield LimitOut(rule=rule.rule.rule, title=title, kind=level.direction, value=level.value)
