@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from analytics.farm import UNPOLLED_EVERY_MS, Farm, FarmDevice, Placed
 from analytics.rules import FarmRules
@@ -13,6 +14,9 @@ from makiba.reading import Series
 from makiba.rule import SEVERITIES, Rule, Severity, Tuned, to_ms
 from makiba.season import Gate
 from makiba.standing import Pace, pace
+
+DAY_MS: Final = 86_400_000
+"""A sum since something is read again as far back as this where its memory is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,9 @@ class Pair:
     def memory_ms(self) -> int:
         """How far back readings can matter for what it says now."""
         p = self.pace
-        window_ms = max((s.signal.window_ms for s in self.signals.values() if not s.signal.is_folded), default=0)
+        windows = [s.signal.window_ms for s in self.signals.values() if not s.signal.is_folded]
+        sums = [DAY_MS for s in self.signals.values() if s.signal.since is not None]
+        window_ms = max(*windows, *sums, 0)
         return max(p.for_ms, p.clear_for_ms, p.excused_ms, *p.worse_ms) + (p.stale_ms or 0) + window_ms
 
 
