@@ -5,7 +5,7 @@ The store is the truth. Reading it again is harmless, since a judge passes over 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from analytics.judge import LOOK_BACK_MS, Judge
@@ -17,10 +17,16 @@ SLICE_MS: Final = 1_800_000
 """Readings are taken into memory for so long a stretch at a time."""
 
 
-def fill(judge: Judge, store: Store, site: str, now_ms: int) -> int:
+def fill(
+    judge: Judge,
+    store: Store,
+    site: str,
+    now_ms: int,
+    tell: Callable[[Sequence[Reading]], None] = lambda _: None,
+) -> int:
     """Feeds `judge` all it has missed of `site` up to the newest reading of each series; how many that were.
 
-    Raises `StoreError`; what was fed until then stays.
+    `tell` hears of readings before they are fed. Raises `StoreError`; what was fed until then stays.
     """
     latest = store.latest(site)
     judge.learn(latest)
@@ -36,12 +42,17 @@ def fill(judge: Judge, store: Store, site: str, now_ms: int) -> int:
         else:
             spans[series] = (start_ms, point.time_ms + 1)
     judge.feed(seeds)
-    count = len(seeds) + _feed_slices(judge, store, spans)
+    count = len(seeds) + _feed_slices(judge, store, spans, tell)
     judge.fill_history(store, now_ms)
     return count
 
 
-def _feed_slices(judge: Judge, store: Store, spans: Mapping[Series, tuple[int, int]]) -> int:
+def _feed_slices(
+    judge: Judge,
+    store: Store,
+    spans: Mapping[Series, tuple[int, int]],
+    tell: Callable[[Sequence[Reading]], None],
+) -> int:
     if not spans:
         return 0
     count = 0
@@ -52,10 +63,20 @@ def _feed_slices(judge: Judge, store: Store, spans: Mapping[Series, tuple[int, i
         readings: list[Reading] = []
         for series, (start, end) in spans.items():
             readings += _range(store, series, max(start, slice_ms), min(end, until_ms))
+        tell(readings)
         judge.feed(readings)
         count += len(readings)
         slice_ms = until_ms
     return count
+
+
+def readings_between(store: Store, series: Iterable[Series], from_ms: int, to_ms: int) -> Iterator[Reading]:
+    """The readings of `series` in [from_ms, to_ms) in ascending time, a slice in memory at a time."""
+    wanted = list(series)
+    for start_ms in range(from_ms, to_ms, SLICE_MS):
+        end_ms = min(to_ms, start_ms + SLICE_MS)
+        found = [reading for one in wanted for reading in _range(store, one, start_ms, end_ms)]
+        yield from sorted(found, key=lambda reading: reading.time_ms)
 
 
 def with_holes(judge: Judge, store: Store, pack: Sequence[Reading], every_ms: Mapping[str, int]) -> list[Reading]:

@@ -99,6 +99,7 @@ class Judge:
         self._held: set[Key] = set()
         self._windows: tuple[Window, ...] = ()
         self._whereabouts = Whereabouts()
+        self._behind: frozenset[str] = frozenset()
         self._due_ms = AT_ONCE
         self._plan()
 
@@ -123,7 +124,8 @@ class Judge:
         """Goes on with these settings, forecasts and facts."""
         before, told = self._known.told, dict(facts.values)
         self._known.told = told
-        if before.keys() != told.keys():
+        said_otherwise = self._known.says(getattr(facts, "settings", None))
+        if said_otherwise or before.keys() != told.keys():
             self._plan()
         elif changed := {key for key, value in told.items() if before[key] != value}:
             for key in self._moving:
@@ -137,6 +139,15 @@ class Judge:
         """
         self._windows, self._whereabouts = tuple(windows), whereabouts
         self._known.contexts.upkeep(self._windows)
+        self._look_at_all()
+
+    def catch_up(self, gateways: frozenset[str]) -> None:
+        """These gateways still send what they kept during an outage: nothing is raised on what comes from them."""
+        if gateways != self._behind:
+            self._behind = gateways
+            self._look_at_all()
+
+    def _look_at_all(self) -> None:
         for key in self._restless:
             self._watches[key].due_ms = AT_ONCE
         self._due_ms = AT_ONCE
@@ -224,6 +235,14 @@ class Judge:
     def newest_ms(self, series: Series) -> int:
         """The time of the newest reading of `series` that was fed; 0 for none."""
         return self._known.newest_ms(series)
+
+    def stream_ms(self) -> dict[str, int]:
+        """Of each gateway the time of the newest reading that it sent."""
+        return {gateway: self._known.stream_ms(gateway) for gateway in self._farm.gateways}
+
+    def stream_of(self, series: Series) -> str | None:
+        """The gateway that sends `series`, as far as a reading of it shows that the gateway is there."""
+        return self._known.stream_of(series)
 
     # --------------------------------------------------------------------------------------------- what happened
 
@@ -440,6 +459,8 @@ class Judge:
             busy_ms = max(watch.held_ms, self._busy_until(pair, now_ms))
             if key in self._held or now_ms - busy_ms < pair.pace.for_ms or not pair.gate.in_hours(now_ms):
                 return None
+            if self._behind and self._is_behind(pair):
+                return None
         says = truths(pair.rule, self._known.values(pair, now_ms))
         verdict = settle(pair.pace, watch.standing, says, now_ms)
         if verdict is not None:
@@ -452,6 +473,11 @@ class Judge:
     def _end_of_season(self, pair: Pair, watch: Watch, now_ms: int) -> Decision:
         ended = self._decision("end", pair, watch.standing, Verdict("end", now_ms), now_ms)
         return replace(ended, reason="season")
+
+    def _is_behind(self, pair: Pair) -> bool:
+        device = self._known.device_of(pair.subject)
+        streams = {self._known.stream_of(series) for series in pair.series} | {device.gateway if device else None}
+        return not self._behind.isdisjoint(streams)
 
     def _busy_until(self, pair: Pair, now_ms: int) -> int:
         """When the work on the subject of `pair` that began last is over, or was; 0 where none matters."""

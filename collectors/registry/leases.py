@@ -14,7 +14,7 @@ let a shard change hands too early or late; it never lets two write.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -52,18 +52,22 @@ class Leases:
         return frozenset(self.fences)
 
 
-def renew(session: Session, viewer: Service, worker: str) -> Leases:
-    """Prolongs what `worker` holds, and takes what is free up to its even part. Wants a writer's session."""
+def renew(session: Session, viewer: Service, worker: str, is_gone: Callable[[str], bool] = lambda _: False) -> Leases:
+    """Prolongs what `worker` holds, and takes what is free up to its even part. Wants a writer's session.
+
+    `is_gone` may know of a worker that it is gone before its time is over.
+    """
     _require_service(viewer)
     leases = _rows(session)  # first, so that all wait for one another here
     now_ms = clock_ms(session)
-    session.execute(delete(WatchWorker).where(WatchWorker.until_ms < now_ms))
+    gone = {name for name in session.scalars(select(WatchWorker.name)) if name != worker and is_gone(name)}
+    session.execute(delete(WatchWorker).where((WatchWorker.until_ms < now_ms) | WatchWorker.name.in_(gone)))
     session.merge(WatchWorker(name=worker, until_ms=now_ms + LEASE_MS))
     session.flush()
     names = sorted(session.scalars(select(WatchWorker.name)))
     mine = [row for row in leases if row.holder == worker and row.until_ms > now_ms]
     part = SHARDS // len(names) + (names.index(worker) < SHARDS % len(names))
-    free = [row for row in leases if row.until_ms <= now_ms]
+    free = [row for row in leases if row.until_ms <= now_ms or row.holder in gone]
     for row in free[: max(0, part - len(mine))]:
         row.holder, row.fence = worker, row.fence + 1
         mine.append(row)

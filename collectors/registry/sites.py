@@ -9,7 +9,7 @@ anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,6 +100,12 @@ class GatewayTaken(ValueError):
 def list_sites(session: Session, viewer: Viewer) -> Sequence[Site]:
     """The farms that `viewer` may see, by id."""
     return session.scalars(select(Site).where(_seen(Site.id, viewer)).order_by(Site.id)).all()
+
+
+def known_sites(session: Session, viewer: Viewer, wanted: Iterable[str]) -> set[str]:
+    """Those of `wanted` that there are."""
+    query = select(Site.id).where(Site.id.in_(sorted(wanted)), _seen(Site.id, viewer))
+    return set(session.scalars(query))
 
 
 def get_site(session: Session, viewer: Viewer, site: str, data_class: DataClass | None = None) -> Site | None:
