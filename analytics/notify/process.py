@@ -20,7 +20,7 @@ from analytics.notify import beat, crowd, lists
 from analytics.notify.begin import ME
 from analytics.notify.carry import carry_one, is_due
 from analytics.notify.port import Channel
-from analytics.notify.send import send_one
+from analytics.notify.send import LEASE_MS, send_one
 from analytics.notify.who import Ways
 from collectors.registry import Registry, RegistryUnavailable, outbox
 from collectors.store import Store
@@ -52,11 +52,12 @@ class Notifier:
         store: Store | None = None,
         heartbeat_url: str = "",
         clock: Callable[[], int] = now_ms,
+        lease_ms: int = LEASE_MS,
     ) -> None:
         self._months: dict[str, int | None] = {}
         self._registry, self._store, self._url, self._clock = registry, store, heartbeat_url, clock
         self._ways = replace(ways, months=self._months)
-        self._lease = secrets.token_hex(16)
+        self._lease, self._lease_ms = secrets.token_hex(16), lease_ms
         self._pools = {name: ThreadPoolExecutor(THREADS, thread_name_prefix=name) for name in ways.channels}
         self._rest = ThreadPoolExecutor(1, thread_name_prefix="closed")
         self._busy: dict[str, list[Future[None]]] = {}
@@ -123,7 +124,7 @@ class Notifier:
 
     def _empty(self, channel: str) -> None:
         lease = f"{self._lease[:16]}{secrets.token_hex(8)}"
-        while send_one(self._registry, self._ways, channel, lease, self._clock):
+        while send_one(self._registry, self._ways, channel, lease, self._clock, self._lease_ms):
             pass
 
     def _ask_months(self) -> None:

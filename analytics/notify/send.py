@@ -38,10 +38,12 @@ COUNTED: Final = "counted"
 Clock = Callable[[], int]
 
 
-def send_one(registry: Registry, ways: Ways, channel: str, lease: str, clock: Clock) -> bool:
+def send_one(
+    registry: Registry, ways: Ways, channel: str, lease: str, clock: Clock, lease_ms: int = LEASE_MS
+) -> bool:
     """Sends the most urgent message of `channel`; False: there is none."""
     with registry.write() as session:
-        row = outbox.take(session, ME, channel, lease, clock(), LEASE_MS)
+        row = outbox.take(session, ME, channel, lease, clock(), lease_ms)
         taken = row.id if row is not None else None
     if taken is None:
         return False
