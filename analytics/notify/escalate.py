@@ -94,8 +94,8 @@ def after(carried: Carried, asked: Candidate | None, now_ms: int) -> tuple[Carri
     if asked is not None:
         last = spell_who(asked.who)
         times[last] = times.get(last, 0) + 1
-    planned_ms = due_ms(carried.severity, carried.round, carried.since_ms) or now_ms
-    late_ms = max(0, now_ms - planned_ms)
+    planned_ms = due_ms(carried.severity, carried.round, carried.since_ms)
+    late_ms = 0 if planned_ms is None else max(0, now_ms - planned_ms)
     since_ms = carried.since_ms + (late_ms if late_ms >= MINUTE_MS else 0)
     then = Carried(carried.severity, since_ms, carried.round + 1, times, last)
     return then, due_ms(then.severity, then.round, then.since_ms)
