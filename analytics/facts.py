@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -21,21 +21,15 @@ from sqlalchemy.orm import Session
 
 from analytics.crop_facts import crop_facts
 from analytics.derived.sun import SHIKAOI, sunrise_sunset_ms
-from collectors.registry import animals, herd_events, said, weather
-from collectors.registry.schema.herd import CropSeason, Field, HerdGroup, HerdMember
+from analytics.herd_facts import NOBODY, HerdFacts, Key, read_herd, said_herd, yes
+from collectors.registry import said, weather
+from collectors.registry.schema.herd import CropSeason, Field
 from collectors.registry.viewer import Viewer, may_see
-from makiba.cow import DAY_MS, HOUR_MS, CowState
+from makiba.cow import HOUR_MS
 from makiba.farm_settings import FarmSettings, Window
 from makiba.reading import Value
 from makiba.rule_words import FORECASTS, WITHIN_H, forecast_name
 
-Key = tuple[str, str | None]
-"""A name, and the place or subject that it is said of; None: the farm."""
-
-YOUNG_MS: Final = 21 * DAY_MS
-CALF_MS: Final = 180 * DAY_MS
-SOON_MS: Final = 7 * DAY_MS
-MOST_ANIMALS: Final = 20_000
 NIGHT: Final = (Window(21 * 60, 29 * 60),)
 """Where the farm does not say when its night is: 21:00 to 05:00."""
 NOT_A_VALUE: Final = "said"
@@ -44,14 +38,19 @@ NOT_A_VALUE: Final = "said"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known at one moment. `settings`: all of them as the farm wrote them."""
+    """What is known at one moment. `settings`: all of them as the farm wrote them; `herd`: see `herd_facts`."""
 
     values: Mapping[Key, Value] = field(default_factory=dict, hash=False)
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    herd: HerdFacts = field(default=NOBODY, compare=False)
 
 
-def read_facts(session: Session, viewer: Viewer, site: str, now_ms: int) -> Facts:
-    """All that is known of `site` at `now_ms`, as far as `viewer` may see it."""
+def read_facts(session: Session, viewer: Viewer, site: str, now_ms: int, before: Facts | None = None) -> Facts:
+    """All that is known of `site` at `now_ms`, as far as `viewer` may see it.
+
+    `before`: what was read of the same farm last; of a herd of which nothing new was entered since, it holds for an
+    hour, so that asking every minute costs little.
+    """
     row = said.get_settings(session, viewer, site)
     if row is None:
         return Facts()
@@ -59,7 +58,8 @@ def read_facts(session: Session, viewer: Viewer, site: str, now_ms: int) -> Fact
     zone = ZoneInfo(row.timezone)
     values: dict[Key, Value] = dict(_settings(own))
     values.update(_forecasts(session, viewer, site, now_ms))
-    values.update(_herd(session, viewer, site, own, now_ms))
+    herd = read_herd(session, viewer, site, now_ms, before.herd if before is not None else NOBODY)
+    values.update(herd.values or said_herd(own))
     grown = _fields(session, viewer, site)
     for place, season in grown.crops:
         values.update(crop_facts(place, season, datetime.fromtimestamp(now_ms / 1000, zone).date()))
@@ -70,7 +70,7 @@ def read_facts(session: Session, viewer: Viewer, site: str, now_ms: int) -> Fact
     if at is not None:
         values.update(sun_facts(at, zone, now_ms))
     values.update(_night(own, zone, now_ms))
-    return Facts(values, dict(row.settings))
+    return Facts(values, dict(row.settings), herd)
 
 
 def _settings(own: FarmSettings) -> Iterator[tuple[Key, Value]]:
@@ -104,81 +104,6 @@ def _forecasts(session: Session, viewer: Viewer, site: str, now_ms: int) -> Iter
                 sums = element == "precipitation"
                 lowest = element.startswith("air_temperature_min")
                 yield name, sum(numbers) if sums else min(numbers) if lowest else max(numbers)
-
-
-# ----------------------------------------------------------------------------------------------------------- herd
-
-
-def _herd(session: Session, viewer: Viewer, site: str, own: FarmSettings, now_ms: int) -> Iterator[tuple[Key, Value]]:
-    """Counts of the farm and of each place where a group lives, and each animal's own state by its number.
-
-    A farm that keeps no herd here is believed what it says of itself instead.
-    """
-    rows = list(animals.list_animals(session, viewer, site, limit=MOST_ANIMALS))
-    if not rows:
-        for fact, key in (("cows_in_milk", "cows"), ("dry_cows", "dry_cows"), ("calves", "calves"),
-                          ("calves_under_21_d", "young_calves")):  # fmt: skip
-            for name, what in own.said.items():
-                scope, _, word = name.rpartition(".")
-                if word == key and isinstance(what, float):
-                    yield (fact, scope or None), what
-        return
-    states = herd_events.states_of(session, viewer, site, rows, now_ms)
-    where = _places_of_animals(session, site, now_ms)
-    counts: dict[Key, float] = {}
-    for row in rows:
-        state = states[row.id]
-        if state.status != "present":
-            continue
-        age_ms = now_ms - _day_ms(row.born_on) if row.born_on is not None else None
-        for place in {None, where.get(row.id)}:
-            for fact, counted in _counted(state, age_ms, now_ms):
-                counts[fact, place] = counts.get((fact, place), 0.0) + counted
-        for subject in filter(None, (row.national_id, row.id)):
-            yield from (((name, subject), value) for name, value in animal_facts(state, now_ms))
-    yield from counts.items()
-
-
-def _counted(state: CowState, age_ms: int | None, now_ms: int) -> Iterator[tuple[str, float]]:
-    soon = state.expected_calving_ms is not None and now_ms - SOON_MS <= state.expected_calving_ms <= now_ms + SOON_MS
-    yield "cows_in_milk", float(state.lactating_since_ms is not None)
-    yield "dry_cows", float(state.dry_since_ms is not None)
-    yield "calves", float(age_ms is not None and age_ms < CALF_MS and not state.calvings)
-    yield "calves_under_21_d", float(age_ms is not None and age_ms < YOUNG_MS)
-    yield "calvings_within_7_d", float(soon)
-
-
-def animal_facts(state: CowState, now_ms: int) -> Iterator[tuple[str, Value]]:
-    """What a rule may ask of one animal."""
-    yield "is_lactating", _yes(state.lactating_since_ms is not None)
-    yield "is_dry", _yes(state.dry_since_ms is not None)
-    yield "is_pregnant", _yes(state.pregnant_since_ms is not None)
-    yield "is_withheld", _yes(state.milk_withheld_until_ms is not None)
-    if state.days_in_milk is not None:
-        yield "days_in_milk", float(state.days_in_milk)
-    if state.expected_calving_ms is not None:
-        yield "days_to_calving", (state.expected_calving_ms - now_ms) / DAY_MS
-    last_ms = state.heat_ms or state.inseminated_ms
-    if last_ms is not None:
-        yield "days_since_heat", (now_ms - last_ms) / DAY_MS
-
-
-def _places_of_animals(session: Session, site: str, now_ms: int) -> dict[str, str]:
-    query = (
-        select(HerdMember.animal_id, HerdGroup.place_id)
-        .join(HerdGroup, HerdGroup.id == HerdMember.group_id)
-        .where(HerdGroup.site_id == site, HerdGroup.place_id.is_not(None), HerdMember.from_ms <= now_ms)
-        .where(HerdMember.to_ms.is_(None) | (HerdMember.to_ms > now_ms))
-    )
-    return {animal: place for animal, place in session.execute(query) if place is not None}
-
-
-def _day_ms(day: Any) -> int:
-    return round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
-
-
-def _yes(so: bool) -> str:
-    return "yes" if so else "no"
 
 
 # ------------------------------------------------------------------------------------------------ fields and the sun
@@ -230,4 +155,4 @@ def sun_facts(at: tuple[float, float], zone: ZoneInfo, now_ms: int) -> Iterator[
 def _night(own: FarmSettings, zone: ZoneInfo, now_ms: int) -> Iterator[tuple[Key, Value]]:
     windows = own.windows("night") or NIGHT
     at = datetime.fromtimestamp(now_ms / 1000, zone)
-    yield ("is_night", None), _yes(any(at.hour * 60 + at.minute in window for window in windows))
+    yield ("is_night", None), yes(any(at.hour * 60 + at.minute in window for window in windows))

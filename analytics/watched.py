@@ -138,7 +138,7 @@ def begin(
 
 def tell(session: Session, watched: Watched, now_ms: int) -> None:
     """Tells the judge what is known of the farm besides readings."""
-    watched.facts = read_facts(session, ME, watched.site, now_ms)
+    watched.facts = read_facts(session, ME, watched.site, now_ms, watched.facts)
     watched.judge.tell(watched.facts)
 
 

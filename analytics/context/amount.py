@@ -1,7 +1,7 @@
 """How much is in a tank, as a state machine: milk comes in (milking), and is taken out (pick-up).
 
 Theory of operation. Volume is made calm (`spell.Calm`); a change counts when it is larger than what the sensor does
-by itself (`_matters`: six times its noise, one and a half steps of its resolution, at least 15 L).
+by itself (`_matters`: six times its noise, two and a half steps of its resolution, at least 15 L).
 
 - **Milking** begins when the volume stands so much above the lowest of the last 45 min; it began when it last stood
   there. It goes on while the volume makes new heights, and is over when it made none for 20 min (90 min with robots).
@@ -85,7 +85,7 @@ class Amount:
         return max(LEAST_WATER_M3, WATER_SHARE * self._size(), 2 * self._empty())
 
     def _matters(self) -> float:
-        return max(LEAST_M3, 6 * self.calm.noise, 1.5 * min(self.calm.step, 0.1 * self._size()))
+        return max(LEAST_M3, 6 * self.calm.noise, 2.5 * min(self.calm.step, 0.1 * self._size()))
 
     # -------------------------------------------------------------------------------------------------------- takes
 

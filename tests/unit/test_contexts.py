@@ -33,7 +33,6 @@ from tests.context_farms import (
 
 TANK, PARLOUR = "tank-room", "parlour"
 LATE_MIN = 25
-ENOUGH_SEEN = {"volume": 12, "other": 6}
 TANKS = (("milking", TANK), ("pickup", TANK), ("washing", TANK))
 
 
@@ -99,6 +98,8 @@ def unmatched(some: Iterable[Span], others: Iterable[Span]) -> list[Span]:
 def hold(seeds: Iterable[int], **given: Any) -> None:
     for seed in seeds:
         plan = random_plan(seed, **given)
+        if "volume" not in plan.has and plan.wash_c < 38:
+            continue  # such water is known by a volume only
         watched, learning = Watched(plan).run(), 60
         truth = watched.sketch.truth
         for name, true in (("milking", truth.milkings), ("pickup", truth.pickups), ("washing", truth.washes)):
