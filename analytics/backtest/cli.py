@@ -28,16 +28,16 @@ from analytics.backtest.picture import write_picture
 from analytics.backtest.store import store_readings
 from analytics.backtest.tell import Language, Speech
 from analytics.chart_png import NoFont
-from analytics.farm import read_farm
 from analytics.replay import Outcome
 from analytics.rules import FarmRules, all_rules
-from analytics.texts import farm_names
-from collectors.console import CONSOLE, explained, fail, own_registry
-from collectors.out.clock import FORMS, IsoTimes, zone_of
+from collectors.console import explained, fail, own_registry
+from collectors.out.clock import FORMS, IsoTimes, parse_time, zone_of
+from collectors.out.known import known_of
 from collectors.out.parquet_form import ParquetMissing
-from collectors.registry import sites
+from collectors.registry import RegistryMisconfigured
 from collectors.registry.site_file import load_site_file
 from collectors.ways.csv_mapping import load_mapping
+from makiba.reading import EARLIEST_MS, LATEST_MS
 from makiba.rule import Rule
 from makiba.settings import Settings, load_settings
 from makiba.words import nearest
@@ -115,9 +115,10 @@ def run(
     )
     settings = load_settings()
     known_labels = load_labels(labels) if labels is not None else None
-    with explained(), Ordered() as ordered:
+    with explained(), contextlib.ExitStack() as stack:
+        ordered = stack.enter_context(Ordered())
         try:
-            told = _work(asked, settings, ordered)
+            told = _work(asked, settings, ordered, stack)
         except (WrongChange, ParquetMissing) as error:
             fail(str(error))
         except KeyboardInterrupt:
@@ -188,10 +189,10 @@ class _Told:
     bands: Any = None
 
 
-def _work(asked: _Asked, settings: Settings, ordered: Ordered) -> _Told:
+def _work(asked: _Asked, settings: Settings, ordered: Ordered, stack: contextlib.ExitStack) -> _Told:
     rules = _rules(all_rules(settings), asked.rules)
     found = _read(asked, settings, ordered)
-    judged = _judged(asked, settings, rules, ordered, found)
+    judged = stack.enter_context(_judged(asked, ordered, found))
     own = FarmRules(rules, {n: o for n, o in judged.overrides.items() if n in rules})
     for _, wrong in own.problems:
         typer.echo(f"rules of the farm: {wrong}; the rule keeps the numbers it comes with", err=True)
@@ -264,10 +265,6 @@ def _read(asked: _Asked, settings: Settings, ordered: Ordered) -> Found:
 
 
 def _span(asked: _Asked, settings: Settings) -> tuple[int, int]:
-    from collectors.out.clock import parse_time
-    from collectors.out.known import known_of
-    from makiba.reading import EARLIEST_MS, LATEST_MS
-
     zone = zone_of(asked.timezone or known_of(settings, asked.site or None).timezone)
     now_ms = time.time_ns() // 1_000_000
     try:
@@ -277,34 +274,23 @@ def _span(asked: _Asked, settings: Settings) -> tuple[int, int]:
         fail(str(error))
 
 
-def _judged(asked: _Asked, settings: Settings, rules: dict[str, Rule], ordered: Ordered, found: Found) -> Judged:
-    if asked.farm is not None:
-        spec = load_site_file(asked.farm)
-        if asked.site and asked.site != spec.id:
-            fail(f"--site {asked.site}: {asked.farm} is of {spec.id}")
-        judged = of_site_file(replace(spec, id=found.site), ordered.courses)
-    elif asked.site and (known := _of_registry(asked.site, ordered)) is not None:
-        judged = known
-    elif not asked.files:
-        fail(f"no site {asked.site}; `makiba site list` shows them")
-    else:
-        judged = of_columns(found.site, "Asia/Tokyo", ordered.courses, found.kinds, found.file_of)
-    del settings, rules
-    return replace(judged, timezone=asked.timezone) if asked.timezone else judged
-
-
-def _of_registry(site: str, ordered: Ordered) -> Judged | None:
-    from collectors.registry import RegistryMisconfigured
-
-    try:
-        with own_registry() as registry, registry.read() as session:
-            row = sites.get_site(session, CONSOLE, site)
-            if row is None:
-                return None
-            farm = of_registry(read_farm(session, CONSOLE, site), ordered.courses)
-            return Judged(farm, row.timezone, dict(row.rules or {}), farm_names(session, CONSOLE, site))
-    except RegistryMisconfigured:
-        return None
+@contextlib.contextmanager
+def _judged(asked: _Asked, ordered: Ordered, found: Found) -> Iterator[Judged]:
+    """The farm: of its site file, of the registry, or made of the columns."""
+    with contextlib.ExitStack() as stack:
+        judged: Judged | None = None
+        if asked.farm is not None:
+            spec = load_site_file(asked.farm)
+            if asked.site and asked.site != spec.id:
+                fail(f"--site {asked.site}: {asked.farm} is of {spec.id}")
+            judged = stack.enter_context(of_site_file(replace(spec, id=found.site), ordered.courses))
+        elif asked.site:
+            with contextlib.suppress(RegistryMisconfigured):
+                registry = stack.enter_context(own_registry())
+                judged = stack.enter_context(of_registry(registry, asked.site, ordered.courses))
+        if judged is None:
+            judged = of_columns(found.site, "Asia/Tokyo", ordered.courses, found.kinds, found.file_of)
+        yield replace(judged, timezone=asked.timezone) if asked.timezone else judged
 
 
 # ----------------------------------------------------------------------------------------------------- what is told

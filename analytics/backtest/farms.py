@@ -5,55 +5,100 @@ Only what the readings hold is watched: a device that is not in them is not sile
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from analytics.backtest.ordered import Course
-from analytics.farm import Farm, FarmDevice, Placed
-from analytics.texts import FarmNames
+from analytics.facts import Facts, read_facts
+from analytics.farm import Farm, FarmDevice, Placed, read_farm
+from analytics.texts import FarmNames, farm_names
+from collectors.console import CONSOLE
+from collectors.registry import Registry, open_registry, said, sites
 from collectors.registry.sites import SiteSpec
 from makiba.reading import Series
 
+FACTS_HOLD_MS: Final = 1_800_000
 LEAST_EVERY_MS: Final = 1_000
 _FILE: Final = "file"
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A farm with its own numbers and names."""
+    """A farm with its own numbers, names and settings. `facts`: what a judge is told at a time; None: nothing."""
 
     farm: Farm
     timezone: str = "Asia/Tokyo"
     overrides: Mapping[str, Any] = field(default_factory=dict)
     names: FarmNames = field(default_factory=FarmNames)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    facts: Callable[[int], Facts] | None = None
 
 
-def of_site_file(spec: SiteSpec, courses: Mapping[Series, Course]) -> Judged:
-    """The farm of a site file; its devices are what the readings show, each polled as often as it spoke."""
-    gateways = spec.gateways or (_FILE,)
-    placed = {p.subject: _placed(spec, p.place, p.role) for p in spec.placements}
-    devices = _devices(spec.id, courses, dict.fromkeys(_subjects(courses), gateways[0]), set(gateways))
-    names = FarmNames(
-        {p.id: {"ja": p.name_ja, "en": p.name_en} for p in spec.places},
-        {p.subject: {"ja": p.name_ja, "en": p.name_en or p.name_ja} for p in spec.placements if p.name_ja},
-        frozenset(gateways),
-    )
-    farm = Farm(spec.id, frozenset(gateways), devices, placed)
-    return Judged(farm, spec.timezone, dict(spec.rules or {}), names)
+@contextmanager
+def of_site_file(spec: SiteSpec, courses: Mapping[Series, Course]) -> Iterator[Judged]:
+    """The farm of a site file, in a registry that is forgotten afterwards.
+
+    Its devices are what the readings show, each polled as often as it spoke.
+    """
+    first_ms = min((c.first_ms for c in courses.values()), default=0)
+    with tempfile.TemporaryDirectory(prefix="makiba-backtest-") as folder:
+        registry = open_registry(f"sqlite:{folder}/registry.db", migrate=True)
+        try:
+            with registry.write() as session:
+                sites.apply_site(session, CONSOLE, spec, first_ms)
+            gateways = spec.gateways or (_FILE,)
+            found = _judged(registry, spec.id)
+            assert found
+            gateway_of = dict.fromkeys(_subjects(courses), gateways[0])
+            devices = _devices(spec.id, courses, gateway_of, set(gateways))
+            yield replace(found, farm=replace(found.farm, gateways=frozenset(gateways), devices=devices))
+        finally:
+            registry.close()
 
 
-def _placed(spec: SiteSpec, place: str, role: str) -> Placed:
-    return Placed(place, next((p.kind for p in spec.places if p.id == place), ""), role)
+@contextmanager
+def of_registry(registry: Registry, site: str, courses: Mapping[Series, Course]) -> Iterator[Judged | None]:
+    """The registry's farm without the devices of which there are no readings; None when there is no such farm."""
+    found = _judged(registry, site)
+    if found is None:
+        yield None
+        return
+    there = {d.name for s in _subjects(courses) if (d := found.farm.device_of(s)) is not None}
+    devices = {name: d for name, d in found.farm.devices.items() if name in there}
+    yield replace(found, farm=replace(found.farm, devices=devices))
 
 
-def of_registry(farm: Farm, courses: Mapping[Series, Course]) -> Farm:
-    """The registry's farm without the devices and gateways of which there are no readings."""
-    subjects = _subjects(courses)
-    there = {d.name for s in subjects if (d := farm.device_of(s)) is not None}
-    devices = {name: d for name, d in farm.devices.items() if name in there}
-    return replace(farm, devices=devices)
+def _judged(registry: Registry, site: str) -> Judged | None:
+    with registry.read() as session:
+        row = sites.get_site(session, CONSOLE, site)
+        if row is None:
+            return None
+        farm = read_farm(session, CONSOLE, site)
+        names = farm_names(session, CONSOLE, site)
+        settings = said.get_settings(session, CONSOLE, site)
+        return Judged(
+            farm, row.timezone, dict(row.rules or {}), names, dict(settings.settings) if settings else {},
+            _Facts(registry, site),
+        )  # fmt: skip
+
+
+class _Facts:
+    """What the registry tells of a time, each half hour anew. Settings, herd and fields are those of now."""
+
+    def __init__(self, registry: Registry, site: str) -> None:
+        self._registry, self._site = registry, site
+        self._told: tuple[int, Facts] | None = None
+
+    def __call__(self, at_ms: int) -> Facts:
+        due = at_ms // FACTS_HOLD_MS
+        if self._told is None or self._told[0] != due:
+            with self._registry.read() as session:
+                before = self._told[1] if self._told else None
+                self._told = (due, read_facts(session, CONSOLE, self._site, at_ms, before))
+        return self._told[1]
 
 
 def of_columns(

@@ -47,6 +47,7 @@ class Reader:
     tell: Callable[[str], None]
     progress: Callable[[int], None] = lambda _: None
     found: Found = field(default_factory=Found)
+    known: dict[tuple[str, Series], Series] = field(default_factory=dict)
 
     def readings(self, files: list[Path]) -> Iterator[Reading]:
         """The readings of `files` in the order in which they stand there; `ConfigErrors` for a file that is none."""
@@ -62,6 +63,7 @@ class Reader:
 
     def _csv(self, file: Path, prefix: str) -> Iterator[Reading]:
         form = form_of(file, self.mapping, self.timezone)
+        self.known.clear()
         self.found.guesses[str(file)] = form.guesses
         self.found.kinds |= {prefix + subject: kind for subject, kind in form.kinds.items()}
         with file.open("rb") as binary:
@@ -95,7 +97,17 @@ class Reader:
                 column = 1 if found.index is None else row.column_of(found.index, form.mapping.dialect)
                 self.tell(Refused(row.line, column, found.why).spell(str(file)))
                 continue
-            yield _renamed(form, found[1], self.found.site, prefix)
+            yield self._renamed(form, found[1], prefix)
+
+    def _renamed(self, form: Form, reading: Reading, prefix: str) -> Reading:
+        """`reading` as one of the series that it truly is of."""
+        given = reading.series
+        series = self.known.get((prefix, given))
+        if series is None:
+            subject, quantity = form.renamed.get((given.subject, given.quantity), (given.subject, given.quantity))
+            series = Series(self.found.site or given.site, prefix + subject, quantity)
+            self.known[prefix, given] = series
+        return Reading(series, reading.time_ms, reading.value)
 
     def _no_number(self, form: Form, bound: Bound, row: Row, prefix: str) -> Reading | None:
         """The state of a row whose only value is none, or none that can be: the sensor spoke, and that is a fact."""
@@ -109,7 +121,7 @@ class Reader:
         filled[form.only] = "0"
         for found in read_row(bound, filled):
             if isinstance(found, tuple):
-                series = _renamed(form, found[1], self.found.site, prefix).series
+                series = self._renamed(form, found[1], prefix).series
                 state = NO_NUMBER if is_empty else IMPOSSIBLE
                 return Reading(Series(series.site, series.subject, "state"), found[1].time_ms, state)
         return None
@@ -190,12 +202,6 @@ def _is_parquet(file: Path) -> bool:
             return binary.read(4) == b"PAR1"
     except OSError as error:
         raise ConfigErrors([Problem(str(file), 1, 1, "", error.strerror or str(error))]) from None
-
-
-def _renamed(form: Form, reading: Reading, site: str, prefix: str) -> Reading:
-    series = reading.series
-    subject, quantity = form.renamed.get((series.subject, series.quantity), (series.subject, series.quantity))
-    return Reading(Series(site or series.site, prefix + subject, quantity), reading.time_ms, reading.value)
 
 
 def _bound(rows: Rows, mapping: Mapping_, site: str, file: str) -> Bound:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from analytics.backtest.farms import Judged
 from analytics.backtest.labels import MONTH_MS
 from analytics.backtest.ordered import Course
+from analytics.context.farm_contexts import FarmContexts
 from analytics.decision import Decision
 from analytics.detect import Band, PlainDetector, Spell, spells
 from analytics.judge import Judge
@@ -21,7 +22,6 @@ from makiba.reading import Reading, Series
 from makiba.rule import Rule
 
 TICK_MS: Final = 1_000
-COARSE_TICK_MS: Final = 60_000
 BAND_EVERY_MS: Final = 3_600_000
 UNUSUAL: Final = "unusual"
 """The rule that a detector's findings are told as."""
@@ -56,9 +56,8 @@ def run_rules(
     progress: Callable[[int], None] | None = None,
 ) -> list[Outcome]:
     """The alerts of `rules` over `readings`, as an undisturbed worker would have had them."""
-    judge = Judge(judged.farm, rules)
-    tick_ms = TICK_MS if hasattr(judge, "next_due_ms") else COARSE_TICK_MS
-    return alerts_of(replay(judge, counted(readings, progress), tick_ms, until_ms))
+    judge = Judge(judged.farm, rules, FarmContexts(judged.farm, judged.settings))
+    return alerts_of(replay(judge, counted(readings, progress), TICK_MS, until_ms, judged.facts))
 
 
 def counted(readings: Iterable[Reading], progress: Callable[[int], None] | None) -> Iterator[Reading]:
