@@ -144,7 +144,9 @@ def test_a_counter_tells_what_was_counted_whatever_was_missed(steps: list[tuple[
     for step, more in steps:
         now += step
         cleared = more < 0
-        value, total = (0, total) if cleared else (value + more, total + more)
+        rest = min(value - 1, -more)  # what came since it was cleared; nothing below what it was shows that it was
+        added = max(0, rest if cleared and value else more)
+        value, total = (0 if cleared else value) + added, total + added
         window.take(now, value)
         grown.put(now, total)
         assert same(window.read("total", now), grown.read("change"), 100)

@@ -272,6 +272,9 @@ def test_water_per_cow_is_a_ratio_of_a_counter_and_a_setting(tmp_path: Path) -> 
     trial.tell(cows=800.0)
     trial.run(MIN)
     assert not trial.open
+    trial.tell(cows=0.0)  # nothing is so much per cow of none
+    trial.run(H)
+    assert not trial.open
 
 
 def test_a_setting_of_the_subject_goes_before_its_places_and_the_farms(tmp_path: Path) -> None:
