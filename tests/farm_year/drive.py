@@ -15,7 +15,7 @@ from tests.farm_year.stream import Arrived
 from tests.farm_year.told import Teller
 from tests.farm_year.year import Year
 
-LOOK_EVERY_MS: Final = 30_000
+LOOK_EVERY_MS: Final = 60_000
 TELL_EVERY_MS: Final = 1_800_000
 
 
