@@ -112,19 +112,21 @@ def hold(seeds: Iterable[int], **given: Any) -> None:
 
 
 def test_with_a_volume_every_milking_pickup_and_wash_is_seen_and_no_other() -> None:
-    hold(range(6))
+    hold(range(4))
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_with_a_volume_on_hundreds_of_farms() -> None:
-    hold(range(100, 400))
+    hold(range(100, 250))
 
 
 def test_with_vacuum_and_a_temperature_only() -> None:
-    hold(range(20, 24), has=frozenset({"temperature", "vacuum"}))
+    hold(range(20, 22), has=frozenset({"temperature", "vacuum"}))
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_with_vacuum_and_a_temperature_only_on_many_farms() -> None:
     hold(range(500, 600), has=frozenset({"temperature", "vacuum"}))
 
@@ -145,7 +147,7 @@ def test_a_wash_tells_how_warm_it_was_in_tank_and_drain(wash_c: float) -> None:
 
 def test_of_a_tank_with_a_temperature_only_nothing_is_invented() -> None:
     """Pick-up and wash are seen, and milk in the tank; of milkings some, and never one that was none."""
-    for seed in range(40, 46):
+    for seed in range(40, 43):
         watched = Watched(random_plan(seed, has=frozenset({"temperature"}))).run()
         truth = watched.sketch.truth
         assert unmatched(truth.washes, watched.spans("washing")) == [], seed
@@ -202,7 +204,7 @@ def test_a_start_in_the_middle_of_a_milking_invents_no_beginning() -> None:
     assert state.since_ms >= middle
 
 
-@pytest.mark.parametrize("at_min", [330, 560, 583, 610, 1000, 1500])
+@pytest.mark.parametrize("at_min", [330, 583, 610, 1000])
 def test_a_restart_at_any_time_changes_nothing(at_min: int) -> None:
     plan = Plan(11, days=2, every_s=20, pickup_every=1, has=frozenset({"volume", "temperature", "drain", "vacuum"}))
     cut = MIDNIGHT_MS + at_min * MINUTE_MS
