@@ -13,7 +13,6 @@ from api.centre import Centre, CentreNow
 from api.fresh import Proof
 from api.links import attempt, link, new_hash, wrong_code
 from api.once import Once
-from api.outbox import recovery_was_asked
 from api.paging import Paging
 from api.problems import existing, invalid
 from api.routes.consents import names, require_insider
@@ -174,12 +173,12 @@ def first(given: FirstIn, request: Request, response: Response, centre: CentreNo
 def ask_to_be_let_in(given: RecoveryIn, request: Request, centre: CentreNow) -> RecoveryOut:
     """`I cannot get in`: whoever may let in the person with this login sees that they asked.
 
-    The answer and the work are the same for a login that nobody has.
+    The answer and the work are the same for a login that nobody has: one row, which the notifier looks at later. It
+    mails a link to who has shown a mail address to be theirs.
     """
     with attempt(centre, request, "recovery", forgiven=False):
         with centre.registry.write() as session:
             recovery.ask(session, SERVICE, given.login, centre.clock())
-    recovery_was_asked(given.login)
     return RecoveryOut(message=ASKED)
 
 

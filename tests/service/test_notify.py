@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +11,14 @@ from sqlalchemy import update
 
 from analytics import alert_book, alert_talk
 from analytics.decision import Decision
+from analytics.notify import lists
 from analytics.notify.begin import ME
 from analytics.notify.port import Sent
-from collectors.registry import Registry, addresses, consent, outbox, wishes
+from collectors.registry import Registry, addresses, consent, late, outbox, recovery, wishes
 from collectors.registry.schema import PersonRow
 from collectors.registry.schema.book import RuleStanding
 from collectors.registry.schema.notify import Address, Escalation, Outbox
+from collectors.registry.viewer import Service
 from collectors.registry.wishes import DEFAULT, Wishes
 from tests.service.notify_parts import (
     FAMILY,
@@ -394,3 +397,47 @@ def test_what_became_of_a_message_is_in_its_log(farm: Centre) -> None:
         logs = outbox.logs_of(session, OWNER, [row])[row.id]
         assert [line.step for line in logs] == ["written", "sent", "accepted", "seen"]
         assert session.get_one(Outbox, row.id).state == "seen"
+
+
+def test_who_cannot_get_in_is_mailed_a_link_that_holds_once_and_nobody_else_is(registry: Registry) -> None:
+    farm = centre(registry, "mail", "push")
+    farm.person(1, "Owner", "owner", "mail", "push")
+    farm.person(2, "Family", "family", "push")
+    farm.person(9, "Admin", "", "mail", admin=True)  # type: ignore[arg-type]
+    api = Service("api")
+    with registry.write() as session:
+        for number, login in ((1, "owner"), (2, "family"), (9, "admin")):
+            session.execute(update(PersonRow).where(PersonRow.id == number).values(login=login))
+        for login in (" Owner", "family", "admin", "nobody"):
+            recovery.ask(session, api, login, NOON)
+            recovery.ask(session, api, login, NOON + 1)
+    for _ in range(3):
+        with registry.write() as session:
+            lists.tell_who_asked(session, farm.ways, NOON - MINUTE, NOON)
+        farm.step()
+    (message,) = farm.channels["mail"].got
+    assert (message.kind, message.to["mail"]) == ("recovery", "mail-1")
+    assert not farm.channels["push"].got
+    code = message.url.partition("#join=")[2]
+    assert code in message.body
+    with registry.write() as session:
+        hashed = hashlib.sha256(code.encode()).hexdigest()
+        assert recovery.use_link(session, api, hashed, NOON) == 1
+        assert recovery.use_link(session, api, hashed, NOON) is None
+        assert code not in str([row.content for row in session.query(Outbox)])
+
+
+def test_what_was_while_the_line_was_down_is_told_once(farm: Centre) -> None:
+    ended = [{"alert": "a" * 32, "rule": "tank.hold", "subject": "tank-1", "severity": "critical",
+              "onset_ms": NOON - 60 * MINUTE, "ended_ms": NOON - 30 * MINUTE}] * 12  # fmt: skip
+    with farm.registry.write() as session:
+        late.add(session, ME, SITE, NOON - 90 * MINUTE, NOON, 9_000, ended, NOON)
+        late.add(session, ME, SITE, NOON - 290 * MINUTE, NOON - 200 * MINUTE, 9_000, [], NOON)
+    for _ in range(2):
+        with farm.registry.write() as session:
+            lists.tell_late(session, farm.ways, NOON)
+        farm.step()
+    (message,) = farm.channels["push"].got
+    assert message.kind == "late"
+    assert "10:30–12:00" in message.body
+    assert not farm.channels["line"].got
