@@ -49,7 +49,11 @@ def explanation(
             continue
         about = rules[name].about
         if about == "subject":
-            parents = [s for n, s in active if n == name and (s == subject or _together(farm, s, subject))]
+            # What the mains supply is all of the farm, wherever the meter hangs.
+            everywhere = rules[name].role == "mains"
+            parents = [
+                s for n, s in active if n == name and (everywhere or s == subject or _together(farm, s, subject))
+            ]
         else:
             parents = [upward[about]] if about in upward else []
         for parent in parents:

@@ -128,7 +128,7 @@ def _settings(plan: Plan) -> dict[str, Any]:
         said["milking_times"] = [f"{clock(m)}-{clock(m + plan.milking_min + 10)}" for m in plan.milking_at]
     grazes = plan.kind != "robot" and plan.cows <= 150
     if grazes or "fence" in plan.sensors:  # young stock grazes elsewhere
-        said["pasture_season"] = "05-15..10-25"
+        said["pasture_season" if grazes else "meadow.pasture_season"] = "05-15..10-25"
     if grazes:
         said["pasture_hours"] = [
             f"{clock(plan.milking_at[0] + plan.milking_min + 60)}-{clock(plan.milking_at[1] - 35)}"
