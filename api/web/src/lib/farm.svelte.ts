@@ -8,8 +8,9 @@ import { Account, TurnedAway } from "./account.svelte";
 import { api, ApiError } from "./api";
 import { judgeConnection, type Connection, type Signs } from "./connection";
 import type { Alert, Fault, Language, Names, Place, Places, Reading, Session, Site, Subject } from "./contract";
-import type { Choices, Keep, TextSize } from "./keep";
+import { browserShelf, type Choices, type Keep, type TextSize } from "./keep";
 import { type Alerts, alertVersion, mergePlaces, mergeReadings, newestEvent, newestValue, putActive, putAlert, sortAlerts, subjectsOf } from "./merge";
+import { closeNotifications, Push } from "./push";
 import { broughtBy, readRoute, type Brought, type Route } from "./route";
 import { isLate } from "./show";
 import { Stream } from "./stream";
@@ -40,6 +41,7 @@ export class Farm {
   /** An invitation that waits for an answer. */
   invited = $state.raw<Brought | null>(null);
   readonly account = new Account();
+  readonly push = new Push(browserShelf());
   /** For screen readers: the last thing worth interrupting for. */
   spoken = $state("");
   sending = $state<string | null>(null);
@@ -112,6 +114,9 @@ export class Farm {
     window.setInterval(() => document.hidden || void this.refresh(), REFRESH_EVERY_MS);
     window.addEventListener("hashchange", () => this.#followAddress());
     window.addEventListener("pagehide", () => this.#keepNow());
+    navigator.serviceWorker?.addEventListener("message", (event: MessageEvent<{ go?: unknown }>) => {
+      if (typeof event.data?.go === "string" && event.data.go.startsWith("#/")) location.hash = event.data.go;
+    });
     await this.#followAddress();
     if (this.phase === "starting") await this.#resume();
   }
@@ -168,6 +173,7 @@ export class Farm {
     this.signInProblem = null;
     this.codeWanted = false;
     this.#stream.start();
+    void this.push.follow(session.person.id).catch(() => undefined); // again when the page is opened next
     await this.refresh();
   }
 
@@ -220,6 +226,7 @@ export class Farm {
   }
 
   async signOut(): Promise<void> {
+    await this.push.turnOff().catch(() => undefined); // this phone is told no more, whoever has it next
     try {
       await api.signOut();
     } catch {
@@ -399,6 +406,7 @@ export class Farm {
     if (before && alertVersion(before) >= alertVersion(alert)) return;
     this.alerts = putAlert(this.alerts, alert);
     this.#announce(before, alert);
+    if (alert.state !== "open") void closeNotifications(alert.id);
     this.#refreshSoon(); // the states of devices, and alerts that this one has taken in
     this.#keepSoon();
   }

@@ -5,6 +5,7 @@ export type Route =
   | { page: "places" }
   | { page: "series"; subject: string; quantity: string }
   | { page: "settings" }
+  | { page: "notify" }
   | { page: "ways" }
   | { page: "people" }
   | { page: "shares" };
@@ -13,7 +14,7 @@ export function readRoute(hash: string): Route {
   const [page = "", ...rest] = hash.replace(/^#\/?/, "").split("/").map(decode);
   if (page === "alerts" && rest[0]) return { page: "alert", id: rest[0] };
   if (page === "places" && rest[0] && rest[1]) return { page: "series", subject: rest[0], quantity: rest[1] };
-  if (page === "places" || page === "settings" || page === "ways" || page === "people" || page === "shares") return { page };
+  if (page === "places" || page === "settings" || page === "notify" || page === "ways" || page === "people" || page === "shares") return { page };
   return { page: "alerts" };
 }
 

@@ -24,7 +24,7 @@ describe("words", () => {
     const folders = ["src", "src/lib", "src/parts", "src/views"];
     const files = folders.flatMap((folder) => readdirSync(folder).filter((f) => /\.(svelte|ts)$/.test(f) && !/words|test/.test(f)).map((f) => `${folder}/${f}`));
     const source = files.map((file) => readFileSync(file, "utf8")).join("\n");
-    const composed = /^(state_|event_|role_|class_|critical|warning|advisory|info)/;
+    const composed = /^(state_|event_|role_|class_|channel_|kind_|wish_|critical|warning|advisory|info)/;
     const unsaid = Object.keys(WORDS.ja).filter((key) => !composed.test(key) && !source.includes(`"${key}"`));
     expect(unsaid).toEqual([]);
   });

@@ -3,9 +3,11 @@
  */
 import type { Language, Names } from "./contract";
 import { accountEn, accountJa } from "./words_account";
+import { notifyEn, notifyJa } from "./words_notify";
 
 const ja = {
   ...accountJa,
+  ...notifyJa,
   app: "まきば",
   app_sub: "牧場の 見守り",
   language: "ことば",
@@ -191,6 +193,7 @@ export type Word = keyof typeof ja;
 
 const en: Record<Word, string> = {
   ...accountEn,
+  ...notifyEn,
   app: "Makiba",
   app_sub: "watching over the farm",
   language: "Language",
