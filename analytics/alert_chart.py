@@ -15,7 +15,6 @@ from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from analytics.chart import Chart, Language, Limit, Panel, Point, Spell
-from analytics.derived import derive
 from analytics.levels import levels
 from analytics.texts import Described, FarmNames
 from collectors.registry.schema import Alert
@@ -171,6 +170,8 @@ def _panel(
 
 
 def _points(panel: Wanted, windows: Mapping[Series, Sequence[Window]]) -> list[Point]:
+    from analytics.derived import derive  # with numpy: 12 MB that a service has once it draws its first chart
+
     if panel.derived is None:
         return [Point(w.time_ms, w.low, w.mean, w.high) for w in windows.get(panel.series[0], ())]
     by_time = [{w.time_ms: w.mean for w in windows.get(s, ())} for s in panel.series]

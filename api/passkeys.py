@@ -5,6 +5,8 @@
 - Who holds the device is verified by it (PIN, finger, face), at registration and each time.
 - No attestation is asked for: any make of authenticator will do.
 - Whether the counter follows is decided by the database, in one statement (`sign_in.use_passkey`).
+
+The library, with all that attestations would need, is loaded by the first who uses a passkey: 10 MB.
 """
 
 from __future__ import annotations
@@ -15,37 +17,21 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from webauthn import (
-    base64url_to_bytes,
-    generate_authentication_options,
-    generate_registration_options,
-    verify_authentication_response,
-    verify_registration_response,
-)
-from webauthn.helpers import bytes_to_base64url, options_to_json_dict
-from webauthn.helpers.cose import COSEAlgorithmIdentifier
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    AuthenticatorTransport,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
-
 from collectors.registry.schema.sign_in import Passkey
+
+if TYPE_CHECKING:
+    from webauthn.helpers.cose import COSEAlgorithmIdentifier
+    from webauthn.helpers.structs import PublicKeyCredentialDescriptor
 
 log = logging.getLogger(__name__)
 
 CHALLENGE_MS: Final = 300_000
 HANDLE_BYTES: Final = 32
-ALGORITHMS: Final = (
-    COSEAlgorithmIdentifier.ECDSA_SHA_256,
-    COSEAlgorithmIdentifier.EDDSA,
-    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
-)
+ALGORITHMS: Final = (-7, -8, -257)
+"""ES256, EdDSA and RS256 by their numbers in COSE (RFC 9053, RFC 8812)."""
 MAX_CREDENTIAL_BYTES: Final = 1_023
 _PORTS: Final[Mapping[str, int]] = {"https": 443, "http": 80}
 
@@ -93,6 +79,14 @@ def registration_options(
     party: RelyingParty, challenge: str, handle: str, login: str, name: str, known: Iterable[Passkey]
 ) -> dict[str, Any]:
     """What `navigator.credentials.create` is asked; devices that hold one of `known` do not make a second."""
+    from webauthn import base64url_to_bytes, generate_registration_options
+    from webauthn.helpers import options_to_json_dict
+    from webauthn.helpers.structs import (
+        AuthenticatorSelectionCriteria,
+        ResidentKeyRequirement,
+        UserVerificationRequirement,
+    )
+
     options = generate_registration_options(
         rp_id=party.id,
         rp_name="Makiba",
@@ -105,13 +99,17 @@ def registration_options(
             resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
         ),
         exclude_credentials=[_descriptor(passkey) for passkey in known],
-        supported_pub_key_algs=list(ALGORITHMS),
+        supported_pub_key_algs=_algorithms(),
     )
     return options_to_json_dict(options)
 
 
 def sign_in_options(party: RelyingParty, challenge: str) -> dict[str, Any]:
     """What `navigator.credentials.get` is asked: whichever passkey for this place the person chooses."""
+    from webauthn import base64url_to_bytes, generate_authentication_options
+    from webauthn.helpers import options_to_json_dict
+    from webauthn.helpers.structs import UserVerificationRequirement
+
     options = generate_authentication_options(
         rp_id=party.id,
         challenge=base64url_to_bytes(challenge),
@@ -123,6 +121,9 @@ def sign_in_options(party: RelyingParty, challenge: str) -> dict[str, Any]:
 
 def registered(party: RelyingParty, challenge: str, credential: Mapping[str, Any]) -> NewPasskey | None:
     """The passkey that a browser made for `challenge`; None when its answer does not hold."""
+    from webauthn import base64url_to_bytes, verify_registration_response
+    from webauthn.helpers import bytes_to_base64url
+
     try:
         verified = verify_registration_response(
             credential=dict(credential),
@@ -130,7 +131,7 @@ def registered(party: RelyingParty, challenge: str, credential: Mapping[str, Any
             expected_rp_id=party.id,
             expected_origin=party.origin,
             require_user_verification=True,
-            supported_pub_key_algs=list(ALGORITHMS),
+            supported_pub_key_algs=_algorithms(),
         )
     except Exception as error:  # the library and those below it raise many kinds for what a stranger may send
         log.info("a passkey was not registered: %s", type(error).__name__)
@@ -150,6 +151,8 @@ def signed(
     """The counter with which `passkey` signed `challenge` for its person; None when the answer does not hold."""
     if credential["response"].get("userHandle") != handle:
         return None
+    from webauthn import base64url_to_bytes, verify_authentication_response
+
     try:
         verified = verify_authentication_response(
             credential=dict(credential),
@@ -168,10 +171,21 @@ def signed(
 
 def known_transports(transports: Iterable[str]) -> list[str]:
     """Those of `transports` that browsers understand when they are given back."""
+    from webauthn.helpers.structs import AuthenticatorTransport
+
     return [t.value for t in AuthenticatorTransport if t.value in set(transports)]
 
 
+def _algorithms() -> list[COSEAlgorithmIdentifier]:
+    from webauthn.helpers.cose import COSEAlgorithmIdentifier
+
+    return [COSEAlgorithmIdentifier(number) for number in ALGORITHMS]
+
+
 def _descriptor(passkey: Passkey) -> PublicKeyCredentialDescriptor:
+    from webauthn import base64url_to_bytes
+    from webauthn.helpers.structs import AuthenticatorTransport, PublicKeyCredentialDescriptor
+
     return PublicKeyCredentialDescriptor(
         id=base64url_to_bytes(passkey.credential),
         transports=[t for t in AuthenticatorTransport if t.value in passkey.transports] or None,

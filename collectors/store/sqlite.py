@@ -39,11 +39,14 @@ from makiba.reading import Columns, Reading, Series
 BUSY_TIMEOUT_S: Final = 5.0
 _PRAGMAS: Final = (
     "synchronous = FULL",
-    "cache_size = -16000",
     "temp_store = MEMORY",
     "secure_delete = OFF",  # a settled hour would be written once more, as zeros
     "journal_size_limit = 67108864",
 )
+
+WRITER_CACHE_KB: Final = 16_000
+READER_CACHE_KB: Final = 4_000
+"""Each thread reads on a connection of its own, and the machine keeps the file's pages besides."""
 
 _NEWEST_TEXT: Final = "SELECT time_ms, value FROM text_reading WHERE series_id = ? ORDER BY time_ms DESC LIMIT 1"
 
@@ -90,7 +93,7 @@ class SqliteStore:
             raise StoreMisconfigured(f"{path}: {error.strerror}") from None
         try:
             with _translated(path):
-                self._writer = self._connect()
+                self._writer = self._connect(WRITER_CACHE_KB)
                 sqlite_rollup.make_temporary(self._writer)
                 self._make_tables()
         except StoreError:
@@ -266,7 +269,7 @@ class SqliteStore:
         with _translated(self._path):
             reader: _Reader | None = getattr(self._readers, "reader", None)
             if reader is None:
-                reader = self._readers.reader = _Reader(self._connect())
+                reader = self._readers.reader = _Reader(self._connect(READER_CACHE_KB))
             reader.db.execute("BEGIN")
             try:
                 return read(reader)
@@ -276,14 +279,14 @@ class SqliteStore:
 
     # ------------------------------------------------------------------------------------------------- opening
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, cache_kb: int) -> sqlite3.Connection:
         # One thread at a time uses it; `close` may be called from another.
         connection = sqlite3.connect(
             self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=512
         )
         with self._opening:
             self._opened.append(connection)
-        for pragma in _PRAGMAS:
+        for pragma in (*_PRAGMAS, f"cache_size = -{cache_kb}"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
