@@ -47,7 +47,7 @@ def send_one(
         taken = row.id if row is not None else None
     if taken is None:
         return False
-    message = _prepared(registry, ways, taken, lease, clock)
+    message = prepared(registry, ways, taken, lease, clock)
     if message is not None:
         settle(registry, ways, taken, ways.channels[channel].send(message), clock)
     return True
@@ -76,7 +76,7 @@ def settle(registry: Registry, ways: Ways, outbox_id: str, sent: Sent, clock: Cl
             _fail(session, ways, row, carried, f"{sent.kind}: {sent.detail}", now_ms)
 
 
-def _prepared(registry: Registry, ways: Ways, outbox_id: str, lease: str, clock: Clock) -> Message | None:
+def prepared(registry: Registry, ways: Ways, outbox_id: str, lease: str, clock: Clock) -> Message | None:
     """The message, counted; None: it is not needed, or cannot be sent, and that and what follows is written down."""
     try:
         return _made(registry, ways, outbox_id, lease, clock, render)

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from analytics import alert_book, alert_talk
 from analytics.decision import Decision
-from analytics.notify import lists
+from analytics.notify import lists, send
 from analytics.notify.begin import ME
 from analytics.notify.port import Sent
 from collectors.registry import Registry, addresses, consent, late, outbox, recovery, wishes
@@ -441,3 +441,21 @@ def test_what_was_while_the_line_was_down_is_told_once(farm: Centre) -> None:
     assert message.kind == "late"
     assert "10:30–12:00" in message.body
     assert not farm.channels["line"].got
+
+
+def test_one_that_was_taken_and_not_sent_in_time_is_anothers(farm: Centre) -> None:
+    farm.opens("advisory")
+    farm.carry()
+    with farm.registry.write() as session:
+        slow = outbox.take(session, ME, "push", "a" * 32, farm.now_ms, send.LEASE_MS)
+        assert slow is not None
+        assert outbox.take(session, ME, "push", "b" * 32, farm.now_ms, send.LEASE_MS) is None
+    farm.now_ms += send.LEASE_MS
+    with farm.registry.write() as session:
+        assert outbox.take(session, ME, "push", "b" * 32, farm.now_ms, send.LEASE_MS) is not None
+    # The first comes back: it is not its any more, and is not handed over twice at once.
+    assert send.prepared(farm.registry, farm.ways, slow.id, "a" * 32, lambda: farm.now_ms) is None
+    assert send.prepared(farm.registry, farm.ways, slow.id, "b" * 32, lambda: farm.now_ms) is not None
+    send.settle(farm.registry, farm.ways, slow.id, Sent("accepted"), lambda: farm.now_ms)
+    send.settle(farm.registry, farm.ways, slow.id, Sent("retry"), lambda: farm.now_ms)
+    assert [row.state for row in farm.rows()] == ["accepted"]

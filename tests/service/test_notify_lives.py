@@ -80,6 +80,11 @@ class Lives(RuleBasedStateMachine):
             self.farm.opens(severity, subject, kind="end", onset_ms=NOON)
             self.answered.add(alert)
 
+    @rule(where=st.sampled_from(["after", "before", ""]), subject=st.sampled_from(SUBJECTS), severity=SEVERITY)
+    def the_notifier_dies_over_it(self, where: str, subject: str, severity: Severity) -> None:
+        self.opens_or_worsens(subject, severity)
+        self.the_notifier_works(where)
+
     @rule(where=st.sampled_from(["", "before", "after"]))
     def the_notifier_works(self, where: str) -> None:
         self.dies = where
@@ -89,9 +94,10 @@ class Lives(RuleBasedStateMachine):
             self.farm.now_ms += send.LEASE_MS  # another one takes it when the lease is over
         self.dies = ""
 
-    @rule(minutes=st.sampled_from([1, 10, 31]))
-    def time_goes_on(self, minutes: int) -> None:
+    @rule(minutes=st.sampled_from([31, 10, 1]), where=st.sampled_from(["", "before", "after"]))
+    def time_goes_on(self, minutes: int, where: str) -> None:
         self.farm.now_ms += minutes * 60_000
+        self.the_notifier_works(where)
 
     @invariant()
     def nothing_is_begun_after_the_answer(self) -> None:
@@ -127,7 +133,7 @@ class Lives(RuleBasedStateMachine):
 
 def test_each_message_is_accepted_once_and_none_after_the_answer() -> None:
     run_state_machine_as_test(
-        Lives, settings=hypothesis_settings(max_examples=12, stateful_step_count=14, deadline=None)
+        Lives, settings=hypothesis_settings(max_examples=15, stateful_step_count=20, deadline=None)
     )
 
 
