@@ -7,8 +7,8 @@ which series it stays one. That holds whatever becomes stale or faulty meanwhile
 of several sources any part stays within the same band as all of them. What excuses a pair (`excused.after`) is
 remembered, so that those conditions must stay untrue as well.
 
-Not every condition can be a guard: one on a window or a context moves with time. A pair without a guard is looked at
-with every reading of it.
+Not every condition can be a guard: one on a sum or a context moves with time. A pair without a guard is looked at
+with every reading of it; as long as it has no problem, only at what still keeps it from one (`is_kept`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from analytics.seen import STATE, Seen
 from analytics.signals.planned import Planned
 from makiba.reading import Series, Value
 from makiba.rule import DERIVATIONS, Condition
-from makiba.standing import groups
+from makiba.standing import groups, holds
 
 _STEPS: Final[Mapping[str, float]] = {"air": 2.0, "rh": 8.0, "wind": 2.0}
 """How far at most an argument of a derivation may go, in its unit, before it is looked at again."""
@@ -68,6 +68,24 @@ def bands(pair: Pair, seen: Seen) -> Bands | None:
     return found
 
 
+def ways_of(pair: Pair) -> tuple[tuple[Condition, ...], ...]:
+    """The ways in which a problem of `pair` may begin: conditions that must all hold, the cheapest first."""
+
+    def price(condition: Condition) -> int:
+        planned = pair.signals[condition.signal]
+        return 3 if planned.tracks else 0 if planned.plain or planned.keys else 1 if not planned.signal.derived else 2
+
+    return tuple(tuple(sorted(when, key=price)) for when in groups(pair.rule, pair.rule.rule.raise_, pair.signals))
+
+
+def is_kept(pair: Pair, ways: tuple[tuple[Condition, ...], ...], seen: Seen, at_ms: int) -> bool:
+    """Whether in each way a condition does not hold at `at_ms`, or is unknown, so that no problem begins."""
+    return all(
+        any(not holds(pair.rule, condition, seen.value(pair, condition.signal, at_ms)) for condition in when)
+        for when in ways
+    )
+
+
 def _both(one: Bands, other: Bands) -> Bands:
     found = dict(one)
     for series, band in other.items():
@@ -93,15 +111,19 @@ def _stays_untrue(pair: Pair, seen: Seen, condition: Condition) -> Bands | None:
 def _numbers(
     pair: Pair, planned: Planned, seen: Seen, is_untrue: Callable[[float], bool], level: float
 ) -> Bands | None:
-    if planned.tracks or planned.signal.context is not None:
+    if planned.signal.context is not None:
         return None
+    if planned.tracks:
+        return _tracked(planned, seen, is_untrue, level)
     if planned.keys:  # told: who tells something else wakes the pair
-        value = next((seen.told[key] for key in planned.keys if key in seen.told), None)
-        return {} if isinstance(value, float | int) and is_untrue(value) else None
+        value = _told(planned, seen)
+        return {} if value is None or (isinstance(value, float | int) and is_untrue(value)) else None
     if planned.sources and planned.signal.derived is None:
         return _measured(planned, seen, is_untrue, level)
     if planned.signal.derived is not None:
         return _derived(planned, seen, is_untrue, level)
+    if any(p.keys and _told(p, seen) is None for p in (pair.signals[part] for part in planned.signal.parts)):
+        return {}  # unknown until it is told
     leaves = _leaves(pair, planned, seen)
     return _box(leaves, is_untrue) if leaves is not None else None
 
@@ -144,12 +166,37 @@ def _derived(planned: Planned, seen: Seen, is_untrue: Callable[[float], bool], l
     return found
 
 
+def _tracked(planned: Planned, seen: Seen, is_untrue: Callable[[float], bool], level: float) -> Bands | None:
+    """A mean, least or greatest value over time lies between all there are in it: those of now, and those to come.
+
+    A greatest value that is not below the level stays so while the newest is not, and the other way round.
+    """
+    read = planned.signal.as_
+    is_below = is_untrue(-math.inf)
+    newest = _measured(planned, seen, is_untrue, level) if planned.signal.derived is None else None
+    if newest is None or read not in ("mean", "min", "max"):
+        return None
+    if read == ("min" if is_below else "max"):
+        return newest
+    for track in planned.tracks:
+        if track.is_folded or track.window_ms == 0 or track.level is not None or track.is_counter:
+            return None
+        extreme = seen.extreme(track, "max" if is_below else "min")
+        if extreme is None or not newest[track.source[0]].low < extreme < newest[track.source[0]].high:
+            return None
+    return newest
+
+
+def _told(planned: Planned, seen: Seen) -> Value | None:
+    return next((seen.told[key] for key in planned.keys if key in seen.told), None)
+
+
 class _Leaf(NamedTuple):
     """What a combined signal is made of: its newest value, how far it may go, and its series."""
 
     value: float
     step: float
-    series: Series
+    series: Series | None  # None: it was told
 
 
 def _leaves(
@@ -157,15 +204,19 @@ def _leaves(
 ) -> tuple[list[_Leaf], Callable[[Sequence[float]], Value | None]] | None:
     """The two series whose difference or ratio `planned` is, and how it is worked out."""
     signal = planned.signal
-    parts = [pair.signals[part] for part in signal.parts]
-    if len(parts) != 2 or any(p.plain is None for p in parts):
-        return None
-    both = [_leaf(p.plain, 0.0, seen) for p in parts if p.plain is not None]
-    if not all(both):
-        return None
+    leaves = []
+    for part in (pair.signals[part] for part in signal.parts):
+        leaf = None
+        if part.plain is not None:
+            leaf = _leaf(part.plain, 0.0, seen)
+        elif part.keys and isinstance(told := _told(part, seen), float | int):
+            leaf = _Leaf(float(told), 0.0, None)
+        if leaf is None:
+            return None
+        leaves.append(leaf)
     if signal.difference is not None:
-        return [leaf for leaf in both if leaf], lambda xs: xs[0] - xs[1]
-    return [leaf for leaf in both if leaf], lambda xs: xs[0] / xs[1] if xs[1] > 0 else None
+        return leaves, lambda xs: xs[0] - xs[1]
+    return leaves, lambda xs: xs[0] / xs[1] if xs[1] > 0 else None
 
 
 def _leaf(series: Series, step: float, seen: Seen) -> _Leaf | None:
@@ -188,7 +239,7 @@ def _box(
         sides = [(leaf.value - share * leaf.step, leaf.value + share * leaf.step) for leaf in leaves]
         values = (work_out(corner) for corner in product(*sides))
         if all(isinstance(v, float | int) and is_untrue(v) for v in values):
-            return {leaf.series: Band(*side) for leaf, side in zip(leaves, sides, strict=True)}
+            return {leaf.series: Band(*side) for leaf, side in zip(leaves, sides, strict=True) if leaf.series}
     return None
 
 
@@ -196,8 +247,8 @@ def _other_text(pair: Pair, planned: Planned, seen: Seen, patterns: Sequence[str
     """The text that it is now, where that is none of `patterns`."""
     about = pair.rule.rule.about
     if planned.keys:
-        told = next((seen.told[key] for key in planned.keys if key in seen.told), None)
-        return {} if told is not None and not _is_one_of(told, patterns) else None
+        told = _told(planned, seen)
+        return {} if told is None or not _is_one_of(told, patterns) else None
     if planned.plain is None:
         return None
     said = seen.newest_value(planned.plain)

@@ -16,12 +16,13 @@ What cannot change anything is passed over: readings of calm pairs (`calm.py`), 
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final
 
-from analytics.calm import ANY, FREE, Bands, bands
+from analytics.calm import ANY, FREE, Bands, bands, is_kept, ways_of
 from analytics.causes import Key, below, explanation
 from analytics.decision import Decision, Kind
 from analytics.farm import Farm
@@ -36,14 +37,17 @@ from collectors.registry.maintenance_times import Farm as Whereabouts
 from collectors.registry.maintenance_times import Window, touches
 from collectors.store import Store
 from makiba.reading import Reading, Series
-from makiba.rule import About, Severity
+from makiba.rule import About, Condition, Severity
 from makiba.standing import Held, Standing, Verdict, observe, settle, truths
 
-MOVES_EVERY_MS: Final = 10_000
+MOVES_EVERY_MS: Final = 30_000
 """How often what may change without a reading (times that run on, facts) is looked at."""
 
 LOOK_AGAIN_MS: Final = 1_000
 """How often what is due and not true now is looked at, where the clock alone may make it true."""
+
+SEEK_BANDS_EVERY: Final = 16
+"""A quiet pair that had no guard may have one later."""
 
 LOOK_BACK_MS: Final = 24 * 3_600_000
 """How far back at most the store is read."""
@@ -84,11 +88,13 @@ class Judge:
     def __init__(self, farm: Farm, rules: FarmRules, contexts: Contexts | None = None, *, quick: bool = True) -> None:
         self._farm, self._rules = farm, rules
         self._quick = quick
+        self._offset_ms = zlib.crc32(farm.site.encode()) % MOVES_EVERY_MS  # not all farms at the same moment
         self._known = Seen(farm, contexts)
         self._series: set[Series] = set()
         self._pairs: dict[Key, Pair] = {}
         self._entries: dict[Series, _Entry] = {}
         self._cells: dict[Key, list[tuple[Series, _Cell]]] = {}
+        self._ways: dict[Key, tuple[tuple[Condition, ...], ...]] = {}
         self._watches: dict[Key, Watch] = {}
         self._restless: set[Key] = set()
         self._moving: dict[Key, int] = {}  # in which slot what may change without a reading was last looked at
@@ -165,9 +171,10 @@ class Judge:
         self._causes = frozenset(name for rule in self._rules.rules.values() for name in rule.explained_by)
         self._active_causes, self._due_ms = None, AT_ONCE
         self._wire()
+        self._ways = {key: ways_of(pair) for key, pair in self._pairs.items()} if self._quick else {}
         self._restless = {k for k, w in self._watches.items() if w.standing.active}
         for watch in self._watches.values():
-            watch.due_ms, watch.is_calm = AT_ONCE, False
+            watch.due_ms, watch.is_calm, watch.is_quiet = AT_ONCE, False, False
         for key in self._pairs.keys() - before.keys():
             # What was said before anybody watched it may not be said again for a while: a state comes on change.
             newest_ms = max((self._known.newest_ms(series) for series in self._pairs[key].series), default=0)
@@ -297,6 +304,11 @@ class Judge:
     def _judge(self, key: Key, watch: Watch, at_ms: int, now_ms: int) -> None:
         """Takes into the standing of `key` what its signals are worth at `now_ms`, as measured at `at_ms`."""
         pair = self._pairs[key]
+        if watch.is_quiet and self._quick and is_kept(pair, self._ways[key], self._known, now_ms):
+            watch.looks += 1
+            if watch.looks % SEEK_BANDS_EVERY == 0:
+                self._calm(key, pair, watch)
+            return
         was_active = watch.standing.active
         says = truths(pair.rule, self._known.values(pair, now_ms))
         if not pair.gate.in_season(at_ms):
@@ -310,9 +322,11 @@ class Judge:
                 self._look_for_silence_again(pair)
         if is_active:
             self._restless.add(key)
+            watch.is_quiet = False
             self._rouse(key)
             self._plan_look(key, pair, watch)
         elif self._quick:
+            watch.is_quiet = watch.standing.excused_ms is None and pair.rule.rule.excused is None
             self._calm(key, pair, watch)
 
     def _look_for_silence_again(self, pair: Pair) -> None:
@@ -396,7 +410,7 @@ class Judge:
                 self._plan_another_look(key, pair, watch, now_ms)
         self._due_ms = min(
             self._streams.due_ms,
-            (now_ms // MOVES_EVERY_MS + 1) * MOVES_EVERY_MS if self._awake else NEVER,
+            self._next_slot_ms(now_ms) if self._awake else NEVER,
             *(self._watches[key].due_ms for key in self._restless),
         )
         return due
@@ -415,9 +429,12 @@ class Judge:
                 elif watch.standing.raising.since_ms is None:
                     self._observe(key, watch, since, now_ms)
 
+    def _next_slot_ms(self, now_ms: int) -> int:
+        return ((now_ms + self._offset_ms) // MOVES_EVERY_MS + 1) * MOVES_EVERY_MS - self._offset_ms
+
     def _look_at_moving(self, now_ms: int) -> None:
         """Looks at what may have changed without a reading."""
-        slot = now_ms // MOVES_EVERY_MS
+        slot = (now_ms + self._offset_ms) // MOVES_EVERY_MS
         for key in sorted(k for k in self._awake if self._moving[k] != slot):
             self._moving[key] = slot
             watch = self._watches[key]
@@ -545,6 +562,7 @@ class Judge:
     def _changed_outside(self, key: Key) -> None:
         """What the book says is another thing now: looked at by the next reading and by the clock."""
         watch, pair = self._watches[key], self._pairs.get(key)
+        watch.is_quiet = False
         if watch.standing.active:
             self._restless.add(key)
         if key[0] in self._causes or pair is None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from analytics.derived import derive
 from analytics.farm import Farm, FarmDevice
@@ -153,6 +153,11 @@ class Seen:
             found[name] = self._value(pair, planned, at_ms, found)
         return found
 
+    def value(self, pair: Pair, name: str, at_ms: int) -> Value | None:
+        """The signal called `name` alone."""
+        planned = pair.signals[name]
+        return self._value(pair, planned, at_ms, {p: self.value(pair, p, at_ms) for p in planned.signal.parts})
+
     def _value(self, pair: Pair, planned: Planned, at_ms: int, found: Mapping[str, Value | None]) -> Value | None:
         signal = planned.signal
         if planned.tracks:
@@ -174,6 +179,10 @@ class Seen:
                 if self._fresh(pair, series, at_ms) is None or self._faulty(series):
                     return None
         return self._tracks.value(track, signal.as_, at_ms)
+
+    def extreme(self, track: Track, read: Literal["min", "max"]) -> float | None:
+        """The least or greatest value in the window `track` as it is now; None where too little is known."""
+        return self._tracks.value(track, read, max((self.newest_ms(s) for s in track.source), default=0))
 
     def _context(self, signal: Signal, place: str | None, at_ms: int) -> Value | None:
         state = self.contexts.state(signal.context or "", place, at_ms)

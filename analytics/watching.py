@@ -28,6 +28,8 @@ class Watch:
     touched_ms: int = 0  # when its alert was last written
     touched_at_ms: int = 0  # `last_ms` at that time
     due_ms: int = NEVER
+    is_quiet: bool = False  # it was looked at since, and there is nothing to remember
+    looks: int = 0  # how often it was found quiet since bands were sought
     is_calm: bool = False
     calm_until_ms: int = 0
 

@@ -322,7 +322,7 @@ class Worker:
                 self._alone(found.site, partial(self._writing.write_late, watched, found, self._fences, now_ms))
 
     def _wake(self) -> None:
-        """Opens again what people put off until now, and sees what befell many farms at once; looks first, so that the book is not locked for nothing."""
+        """Opens again what was put off until now; sees what befell many farms. Looks first: the book is locked."""
         now_ms = self._now_ms()
         with self._registry.read() as session:
             is_due = alert_book.is_to_wake(session, now_ms)

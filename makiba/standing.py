@@ -46,7 +46,7 @@ def truths(rule: Tuned, values: Mapping[str, Value | None]) -> Truths:
     """
 
     def each(when: Sequence[Condition]) -> list[bool | None]:
-        return [_holds(rule, c, values[c.signal]) for c in when if c.signal in values]
+        return [holds(rule, c, values[c.signal]) for c in when if c.signal in values]
 
     def one_of(group: Raise | Worse) -> bool | None:
         return _any([_all(each(when)) for when in groups(rule, group, values)])
@@ -74,7 +74,8 @@ def groups(rule: Tuned, of: Raise | Worse, there: Container[str]) -> list[list[C
     return [when for when in whole if when]
 
 
-def _holds(rule: Tuned, condition: Condition, value: Value | None) -> bool | None:
+def holds(rule: Tuned, condition: Condition, value: Value | None) -> bool | None:
+    """Whether `condition` is true of its signal's `value`; None where that is unknown."""
     if value is None:
         return None
     if condition.is_ is not None:

@@ -84,6 +84,17 @@ RULES = {
         clear={"when": [{"signal": "air", "below": "hot"}], "for": "30s"},
         worse=[{"severity": "critical", "when": [{"signal": "fast", "below": "some"}], "for": "30s"}],
     ),
+    **{
+        f"x.window.{read}.{way}": rule(
+            f"x.window.{read}.{way}",
+            signals={"air": {"quantity": "air_temperature", "window": "2min", "as": read}},
+            numbers={"hot": {"value": 20, "unit": "Cel"}},
+            **{"raise": {"when": [{"signal": "air", way: "hot"}], "for": "10s"}},
+            clear={"when": [{"signal": "air", "below" if way == "above" else "above": "hot"}], "for": "30s"},
+        )
+        for read in ("mean", "min", "max")
+        for way in ("above", "below")
+    },
     "x.seasonal": rule(
         "x.seasonal",
         season={"from": "11-15", "to": "11-15"},
@@ -262,7 +273,8 @@ def test_both_judges_say_the_same(steps: list[tuple[str, Any, Any]]) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=600, deadline=None)
+@pytest.mark.timeout(900)
+@settings(max_examples=400, deadline=None)
 @given(STEPS, st.sampled_from([S, 5 * S, 10 * S]))
 def test_both_judges_say_the_same_long(steps: list[tuple[str, Any, Any]], tick_ms: int) -> None:
     run(steps, tick_ms)
