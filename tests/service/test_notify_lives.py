@@ -133,7 +133,7 @@ class Lives(RuleBasedStateMachine):
 
 def test_each_message_is_accepted_once_and_none_after_the_answer() -> None:
     run_state_machine_as_test(
-        Lives, settings=hypothesis_settings(max_examples=15, stateful_step_count=20, deadline=None)
+        Lives, settings=hypothesis_settings(max_examples=8, stateful_step_count=20, deadline=None)
     )
 
 

@@ -121,7 +121,7 @@ def killed_again_and_again(url: str, folder: Path, alerts: int, kills: int, noti
 
 
 def test_every_message_arrives_once_though_the_notifier_is_killed(url: str, tmp_path: Path) -> None:
-    killed_again_and_again(url, tmp_path, alerts=6, kills=1, notifiers=1)
+    killed_again_and_again(url, tmp_path, alerts=4, kills=1, notifiers=1)
 
 
 @pytest.mark.long
