@@ -88,16 +88,17 @@ def _hazards(year: Year) -> Iterator[tuple[str, Mask, Severity, int]]:
     yield "soil.temp", w.soil_c > 6.5, "info", 1440
     wet_hours = np.convolve((w.rh > 86) & (w.air_c > 9), np.ones(DAY_MIN), "full")[: plan.minutes] > 240
     yield "blight*", wet_hours, "advisory", 2 * DAY_MIN
-    yield "w*", w.wind > 11, "warning", 90
+    yield "weather.*", w.wind > 11, "warning", 90
     hour_rain = np.convolve(w.rain, np.ones(60), "full")[: plan.minutes]
     yield (
-        "*rain*",
+        "weather.*",
         (hour_rain > 25) | (np.convolve(w.rain, np.ones(DAY_MIN), "full")[: plan.minutes] > 65),
         "advisory",
         120,
     )
-    yield "*snow*", (w.wind > 8) & (w.air_c < -1), "warning", 90
+    yield "weather.*", (w.wind > 8) & (w.air_c < -1), "warning", 90
     yield "tank.slow", seen.late, "critical", 30
+    yield "tank.robot", seen.warm, "critical", 30
     yield "tank.hold", seen.warm | seen.late, "critical", 30
     yield "tank.blend", seen.blend, "warning", 30
     yield "tank.freeze", t.floor_c < 1.8, "warning", 30

@@ -19,8 +19,8 @@ from tests.farm_year.plan import DAY_MIN, MINUTE_MS
 from tests.farm_year.year import Year
 
 SLACK_MIN: Final = 10.0
-NO_WASH: Final = frozenset({"tank.nowash", "tank.milknoclean"})
-WARM: Final = frozenset({"tank.hold", "tank.slow", "tank.blend"})
+NO_WASH: Final = frozenset({"tank.nowash", "tank.milknoclean", "ask.wash"})
+WARM: Final = frozenset({"tank.hold", "tank.slow", "tank.blend", "tank.robot"})
 WARM_TOO: Final = WARM | {"tank.load", "tank.cooltrend"}
 MISSED: Final = frozenset({"milking.missed", "milk.missed", "vac.missed"})
 LEAK: Final = frozenset({"water.leak"})
@@ -76,7 +76,7 @@ def _label(year: Year, seen: Oracle, fault: Fault) -> Iterator[Label]:
         case "compressor-off" | "compressor-weak":
             # What was warmed in its time takes a while to be cold again.
             when = first(seen.late | seen.warm | lasting(seen.blend, 10), fault.end)
-            yield tell(when, 15, WARM, WARM_TOO, tail=300)
+            yield tell(when, 45 if plan.kind == "robot" else 15, WARM, WARM_TOO, tail=300)
         case "agitator-off":
             off = truth.tank.stirring == 0
             there = truth.tank.volume_m3 > 0.08 * plan.tank_m3
@@ -103,9 +103,8 @@ def _label(year: Year, seen: Oracle, fault: Fault) -> Iterator[Label]:
             when = first(truth.barn.h2s > 10.6e-6)
             yield tell(when, 0, frozenset({"gas.h2s2"}), frozenset({"gas.*"}), poll=polls["pit-gas"])
         case "sensor-stuck":
-            yield tell(
-                fault.start, 36 * 60, frozenset({"sensor.stuck", "sensor.fault"}), subjects=_of(year, fault.target)
-            )
+            stuck = frozenset({"sensor.stuck", "sensor.fault"})
+            yield tell(_moves(year, fault), 36 * 60, stuck, subjects=_of(year, fault.target))
         case "sensor-drift":
             drift = 4.0 * fault.size * (np.arange(plan.minutes) - fault.start) / (fault.end - fault.start)
             calm = (
@@ -144,6 +143,13 @@ def _label(year: Year, seen: Oracle, fault: Fault) -> Iterator[Label]:
             )
         case _:
             yield from _wash(year, fault, tell(None, 0, frozenset()))
+
+
+def _moves(year: Year, fault: Fault) -> float | None:
+    """From when on a value stands still that should move: by 20 times its noise on the first day. A heated pipe need not."""
+    channel = next(c for i in year.instruments if i.name == fault.target for c in i.channels)
+    day = channel.truth[fault.start : fault.start + DAY_MIN]
+    return float(fault.start) if np.ptp(day) > 20 * channel.noise else None
 
 
 def _of(year: Year, device: str) -> frozenset[str]:

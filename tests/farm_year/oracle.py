@@ -59,8 +59,8 @@ def oracle(year: Year) -> Oracle:
     there = volume > 0.06 * plan.tank_m3
     filled = np.minimum(_since(~there), 10_000)
     if plan.kind == "robot":
-        warm = there & (milk > 5.0) & (filled > 120)
-        return Oracle(warm, warm, there & (milk > 10) & (filled > 120), _load(year))
+        warm = there & (milk > 5.0) & (filled > 240)  # the first litres do not cover the floor
+        return Oracle(warm, warm, there & (milk > 10) & (filled > 240), _load(year))
     ended = _since(tank.milking > 0)
     calm = tank.milking == 0
     late = there & calm & (((ended > 60) & (milk > 10)) | ((ended > 120) & (milk > 4.4)))

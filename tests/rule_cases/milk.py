@@ -36,7 +36,7 @@ MILK = (
         well={"milk_temperature": 3.9, "@milk": "on", "@milking": "on", "$milking_by": "robot"},
         warm="5h",
         wrong={"milk_temperature": 6.2},
-        at="15min",
+        at="45min",
         good={"milk_temperature": 4.2},
         over="10min",
         silent={
@@ -56,6 +56,7 @@ MILK = (
         over="5min",
         silent={
             "the first milking after the tanker": {"@pickup": 7 * H},
+            "a robot, which milks all day": {"$milking_by": "robot"},
             "not milking": {"@milking": "off"},
             "washing": {"@washing": "on", "milk_temperature": 60.0},
             "just below": {"milk_temperature": 9.9},

@@ -195,6 +195,23 @@ PLANT = (
         silent={"it stands still": {"power": 0.0}, "enough": {"runtime_left": 4.5 * H}},
     ),
     Case(
+        "sensor.stuck",
+        well={"air_temperature": lambda s: 8.0 + s % 7200 / 1800},
+        wrong={"air_temperature": 9.3},
+        at="1480min",
+        good={"air_temperature": lambda s: 8.0 + s % 7200 / 1800},
+        over="<20min",
+        warm="2h",
+        every="10min",
+        when="01-20 10:00",
+        silent={
+            "it hardly moves": {"air_temperature": lambda s: 9.3 + 0.1 * (s % 7200 < 3600)},
+            "carbon dioxide moves": {"air_temperature": None, "carbon_dioxide": lambda s: (900 + s % 7200 / 100) * 1e-6},
+        },
+        spike=False,
+        fault=False,
+    ),
+    Case(
         "ask.pickup",
         well={"milk_temperature": 4.0, "@pickup": 20 * H},
         wrong={"@pickup": (44 * H, {"missing_for": 0})},
