@@ -45,6 +45,7 @@ from makiba.words import nearest
 SHOWN_REFUSALS: Final = 20
 REFUSED_EXIT: Final = 3
 FEW_COLUMNS: Final = 12
+ALL: Final = "*"
 
 backtest = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -57,25 +58,34 @@ def run(
     ] = None,
     store: Annotated[bool, typer.Option("--store", help="Read the store instead of files; needs --site")] = False,
     site: Annotated[
-        str, typer.Option("--site", help="The farm: of the registry, or which one of a file with several")
+        str,
+        typer.Option("--site", metavar="SITE", help="The farm: of the registry, or which one of a file with several"),
     ] = "",
     farm: Annotated[
         Path | None,
         typer.Option("--farm", metavar="SITE.yaml", help="The farm's site file; default: the registry's, or a guess"),
     ] = None,
-    begin: Annotated[str, typer.Option("--from", help=f"Default: the beginning. {FORMS}")] = "",
-    end: Annotated[str, typer.Option("--to", help="Up to and without this time; default: the end")] = "",
+    begin: Annotated[str, typer.Option("--from", metavar="TIME", help=f"Default: the beginning. {FORMS}")] = "",
+    end: Annotated[
+        str, typer.Option("--to", metavar="TIME", help="Up to and without this time; default: the end")
+    ] = "",
     mapping: Annotated[
         Path | None,
         typer.Option("--map", metavar="MAPPING.yaml", help="What the columns are, as for `makiba import readings`"),
     ] = None,
     timezone: Annotated[
-        str, typer.Option(help="Of times without an offset, and of the report; default: the farm's, or Asia/Tokyo")
+        str,
+        typer.Option(
+            metavar="ZONE", help="Of times without an offset, and of the report; default: the farm's, or Asia/Tokyo"
+        ),
     ] = "",
-    rule: Annotated[list[str] | None, typer.Option(help="Only these rules; * and ? allowed; may be repeated")] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(metavar="RULE", help="Only these rules; * and ? allowed; may be repeated")
+    ] = None,
     detector: Annotated[
         bool, typer.Option("--detector", help="Also look for what is unusual, without any rule (alerts `unusual`)")
     ] = False,
+    no_rules: Annotated[bool, typer.Option("--no-rules", help="Only the detector")] = False,
     settings_: Annotated[
         list[str] | None,
         typer.Option(
@@ -92,7 +102,7 @@ def run(
         bool, typer.Option("--columns", help="Show what each column of the files was taken for")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON instead of tables")] = False,
-    rows: Annotated[int, typer.Option(min=1, help="How many alerts a table shows")] = 100,
+    rows: Annotated[int, typer.Option(metavar="N", min=1, help="How many alerts a table shows")] = 100,
     lang: Annotated[Language, typer.Option(help="en or ja: titles and names")] = "en",
 ) -> None:
     """Run the rules over recorded readings: what alerts there would have been.
@@ -108,10 +118,21 @@ def run(
         fail("give files to read, or --store" if not store else "either files or --store, not both")
     if store and not site:
         fail("--store needs --site")
+    if no_rules and (rule or settings_ or not detector):
+        fail("--no-rules: only with --detector, and without --rule and --set")
     if picture is not None and picture.suffix not in (".svg", ".png"):
         fail(f"--picture {picture}: expected a name that ends in .svg or .png")
     asked = _Asked(
-        files or [], site, farm, begin, end, mapping, timezone, tuple(rule or ()), detector, tuple(settings_ or ())
+        files or [],
+        site,
+        farm,
+        begin,
+        end,
+        mapping,
+        timezone,
+        () if no_rules else tuple(rule or (ALL,)),
+        detector,
+        tuple(settings_ or ()),
     )
     settings = load_settings()
     known_labels = load_labels(labels) if labels is not None else None
@@ -198,12 +219,13 @@ def _work(asked: _Asked, settings: Settings, ordered: Ordered, stack: contextlib
         typer.echo(f"rules of the farm: {wrong}; the rule keeps the numbers it comes with", err=True)
     tried = FarmRules(rules, changed(own.overrides, asked.settings, rules)) if asked.settings else None
     until_ms = max((c.last_ms for c in ordered.courses.values()), default=0)
+    tick_ms = work.tick_for(ordered.courses)
     began_s = time.process_time()
     runs = 1 + (tried is not None) + asked.detector
     bands = None
     with _bar("judging", ordered.count * runs) as at:
-        alerts = work.run_rules(judged, own, ordered.readings(), until_ms, at(0))
-        after = work.run_rules(judged, tried, ordered.readings(), until_ms, at(1)) if tried else None
+        alerts = work.run_rules(judged, own, ordered.readings(), until_ms, tick_ms, at(0))
+        after = work.run_rules(judged, tried, ordered.readings(), until_ms, tick_ms, at(1)) if tried else None
         if asked.detector:
             unusual, bands = work.run_detector(judged.timezone, ordered.readings(), until_ms, at(runs - 1))
             alerts = sorted([*alerts, *unusual], key=lambda a: a.raised_ms)
@@ -225,6 +247,7 @@ def _work(asked: _Asked, settings: Settings, ordered: Ordered, stack: contextlib
 
 
 def _rules(rules: dict[str, Rule], patterns: Sequence[str]) -> dict[str, Rule]:
+    """The rules that fit a pattern; none without one."""
     for pattern in patterns:
         if not work.chosen(rules, [pattern]):
             fail(f"--rule {pattern}: there is none{nearest(pattern, rules)}")

@@ -21,7 +21,8 @@ from collectors.out.clock import zone_of
 from makiba.reading import Reading, Series
 from makiba.rule import Rule
 
-TICK_MS: Final = 1_000
+TICKS_MS: Final = (1_000, 60_000)
+"""The judge is asked so often at most and at least; in between a fifth of the quickest sensor's time."""
 BAND_EVERY_MS: Final = 3_600_000
 UNUSUAL: Final = "unusual"
 """The rule that a detector's findings are told as."""
@@ -41,8 +42,8 @@ class RuleCount:
 
 
 def chosen(rules: Mapping[str, Rule], patterns: Sequence[str]) -> dict[str, Rule]:
-    """The rules that fit one of `patterns` (all without any), and those that explain them."""
-    wanted = {n for n in rules if not patterns or any(fnmatchcase(n, p) for p in patterns)}
+    """The rules that fit one of `patterns`, and those that explain them."""
+    wanted = {n for n in rules if any(fnmatchcase(n, p) for p in patterns)}
     while more := {p for n in wanted for p in rules[n].explained_by} - wanted:
         wanted |= more
     return {n: rule for n, rule in rules.items() if n in wanted}
@@ -53,11 +54,19 @@ def run_rules(
     rules: FarmRules,
     readings: Iterable[Reading],
     until_ms: int,
+    tick_ms: int,
     progress: Callable[[int], None] | None = None,
 ) -> list[Outcome]:
     """The alerts of `rules` over `readings`, as an undisturbed worker would have had them."""
     judge = Judge(judged.farm, rules, FarmContexts(judged.farm, judged.settings))
-    return alerts_of(replay(judge, counted(readings, progress), TICK_MS, until_ms, judged.facts))
+    return alerts_of(replay(judge, counted(readings, progress), tick_ms, until_ms, judged.facts))
+
+
+def tick_for(courses: Mapping[Series, Course]) -> int:
+    """How often the judge is asked over such readings: what is told each five minutes needs no look each second."""
+    quickest = min((c.every_ms for c in courses.values() if c.every_ms), default=0)
+    low, high = TICKS_MS
+    return max(low, min(high, quickest // 5 // 1000 * 1000))
 
 
 def counted(readings: Iterable[Reading], progress: Callable[[int], None] | None) -> Iterator[Reading]:
