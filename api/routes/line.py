@@ -47,7 +47,9 @@ def webhook(
     body: Annotated[bytes, Depends(_body)],
     centre: CentreNow,
     later: BackgroundTasks,
-    x_line_signature: Annotated[str, Header(max_length=200)] = "",
+    x_line_signature: Annotated[
+        str, Header(max_length=200, description="LINE's signature over the body, in base64")
+    ] = "",
 ) -> HeardOut:
     """What LINE tells of people who use this Makiba's account. 403 when the signature is not LINE's."""
     if not is_from_line(centre.settings.line_secret, body, x_line_signature):

@@ -17,7 +17,7 @@ from api.routes.deliveries import STATES
 from api.routes.line import too_many
 from api.sessions import SERVICE, Browser, TooManyAttempts, begin_attempt, writing
 from api.shapes import Names
-from api.shapes.channels import AnswerIn, AnswerOut, OpenChannelsOut, SentOut, SentRowsOut
+from api.shapes.channels import PressedIn, PressedOut, OpenChannelsOut, SentOut, SentRowsOut
 from collectors.registry import addresses, outbox
 from collectors.registry.outbox import NewRow
 from collectors.registry.schema import Alert
@@ -47,7 +47,7 @@ def list_of(browser: Browser, centre: CentreNow, page: Paging) -> SentRowsOut:
 
 
 @router.post("/me/messages/{message_id}/answer")
-def answer_to(message_id: MessageId, given: AnswerIn, browser: Browser, centre: CentreNow) -> AnswerOut:
+def answer_to(message_id: MessageId, given: PressedIn, browser: Browser, centre: CentreNow) -> PressedOut:
     """What was pressed under a notification: as under the alert, but for one that got worse since, or is over."""
     with writing(centre, browser.person) as session:
         row = session.get(Outbox, message_id)
@@ -58,7 +58,7 @@ def answer_to(message_id: MessageId, given: AnswerIn, browser: Browser, centre: 
             raise not_found()
         if told.kind == "not-you":
             raise HTTPException(403, "Only the farm's own people can answer this.")
-        return AnswerOut(kind=told.kind, said=names_of(told, given.action))
+        return PressedOut(kind=told.kind, said=names_of(told, given.action))
 
 
 @router.post("/me/addresses/{address_id}/test", status_code=202)

@@ -29,6 +29,18 @@ class PushKeys(Given):
     p256dh: str = Field(min_length=87, max_length=88, pattern="^[A-Za-z0-9_-]+=?$")
     auth: str = Field(min_length=22, max_length=24, pattern="^[A-Za-z0-9_-]+={0,2}$")
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "p256dh": "BNbxGYNMhEIi9zrneh7mqV4oUanjLUK3m-mYZBc62frMKrEoMk88r3Lk596T0ck9"
+                    "xlT-aok0fO1KXBLV4-XqxYM",
+                    "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+                }
+            ]
+        }
+    )
+
 
 class PushIn(Given):
     """A browser's subscription, as `PushSubscription.toJSON` gives it."""
@@ -183,7 +195,7 @@ class SentRowsOut(Shape):
     next: str | None
 
 
-class AnswerIn(Given):
+class PressedIn(Given):
     """What somebody pressed under a message on their phone."""
 
     action: Literal["acknowledge", "going", "snooze"]
@@ -191,7 +203,7 @@ class AnswerIn(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"action": "acknowledge"}]})
 
 
-class AnswerOut(Shape):
+class PressedOut(Shape):
     """What became of it, and in words.
 
     `already`: somebody else has it. `over`: it waits for a reset. `stale`: it got worse after the message.

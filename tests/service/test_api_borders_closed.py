@@ -7,12 +7,15 @@ import secrets
 import pytest
 
 from api.centre import PREFIX
+from api.pages import foreign_paths
+from api.routes import PARTS
 from tests.service import borders_parts
 from tests.service.borders import Route
 from tests.service.borders_parts import CONSENTING, NOWHERE, OPEN, ROUTES, WORDS, Town
 from tests.service.serving import OTHER, SITE
 
 town = borders_parts.town
+VENDORS = foreign_paths(PREFIX, (route for part in PARTS for route in part.router.routes))
 REFUSED = {"type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "Please sign in."}
 
 
@@ -50,4 +53,6 @@ def test_no_write_is_taken_from_a_foreign_page(town: Town) -> None:
     for method, path in ROUTES:
         if method != "get":
             url = PREFIX + path.format(site=SITE, **WORDS, **town.ids[SITE])
-            assert town.browser.request(method, url).status_code == 403, (method, path)
+            # What a vendor's machine calls is refused for what it lacks: a signature, or a token in its body.
+            refused = (403, 422) if (method.upper(), PREFIX + path) in VENDORS else (403,)
+            assert town.browser.request(method, url).status_code in refused, (method, path)
