@@ -27,6 +27,12 @@ LANGUAGES: Final = ("ja", "en")
 _UNKNOWN: Final[Names] = {"ja": "不明", "en": "unknown"}
 _FARM: Final[Names] = {"ja": "牧場", "en": "the farm"}
 _MANY: Final = 4
+_HOURS_FROM_S: Final = 7200
+_TIME: Final[Mapping[str, Names]] = {
+    "ja": {"min": "分", "h": "時間", "d": "日"},
+    "en": {"d": "days"},
+}
+"""Units of time where they are said in words."""
 _OVER: Final[Names] = {"ja": " 値は もう 正常です。", "en": " Values are back to normal."}
 _RESET: Final[Names] = {
     "ja": "安全を たしかめてから、ボタンで 解除してください。",
@@ -189,9 +195,18 @@ def _shown(signal: Mapping[str, Any], known: Quantity | None = None) -> ShownSig
     elif value is None or quantity is None:
         shown = _UNKNOWN
     else:
-        text = quantity.shown(float(value))
-        shown = {"ja": text, "en": text}
+        shown = _read(quantity, float(value))
     return ShownSignal(str(signal.get("quantity")), name, shown)
+
+
+def _read(quantity: Quantity, value: float) -> Names:
+    """A value as people say it: hours where minutes are many, and units of time in their language."""
+    text = quantity.shown(value)
+    if quantity.unit == "s" and quantity.show_unit == "min" and abs(value) >= _HOURS_FROM_S:
+        text = f"{value / 3600:.1f} h"
+    number, _, unit = text.rpartition(" ")
+    before, dot, time = unit.rpartition("·")
+    return {language: f"{number} {before}{dot}{words.get(time, time)}".strip() for language, words in _TIME.items()}
 
 
 def state_names(state: str) -> Names:

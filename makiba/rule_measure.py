@@ -137,7 +137,12 @@ def _combined(rule: Rule, signal: Signal, name: str, above: tuple[str, ...]) -> 
     if first.unit != second.unit and second.unit is not None:
         raise NoMeasure(f"a ratio of {first.unit or 'no unit'} and {second.unit} is in no unit that has a name")
     if second.unit is None and first.unit is not None:
-        return _relative(first)
+        each = _relative(first)  # of one of many, for which litres are better
+        return replace(each, show_unit="L", show_factor=1000.0, decimals=0) if first.unit == "m3" else each
+    if rule.signals[signal.parts[1]].as_ == "fall_per_day":
+        return Quantity(
+            name, None, "gauge", None, None, "", {"ja": "残りの 日数", "en": "days left"}, "d", 1.0, 0.0, 0
+        )
     names = {"ja": f"{first.names['ja']}の 割合", "en": f"share of {first.names['en']}"}
     return Quantity(name, None, "gauge", None, None, "", names, "%", 100.0, 0.0, 0)
 

@@ -24,7 +24,7 @@ from analytics.farm import Farm, FarmDevice, Placed
 from analytics.judge import Judge
 from analytics.rules import FarmRules
 from analytics.signals.contexts import ContextState
-from makiba.located_yaml import parse_duration
+from makiba.located_yaml import parse_duration, spell_duration
 from makiba.reading import Reading, Series, Value
 from makiba.rule import Rule, load_rules
 from makiba.season import Gate
@@ -66,6 +66,12 @@ class Case:
     silent: Mapping[str, Situation] = field(default_factory=dict)
     spike: bool = True
     fault: bool = True
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    """The farm's own numbers, where the rule says nothing without them."""
+
+    def __post_init__(self) -> None:
+        if self.at == "for":  # as long as the rule says
+            object.__setattr__(self, "at", spell_duration(rules()[self.rule].raise_.for_))
 
 
 class Told:
@@ -127,7 +133,9 @@ def seconds(text: str) -> float:
 class Bench:
     """One farm with one rule (and those that explain it) under the real judge."""
 
-    def __init__(self, case: Case, month_day: str | None = None, clock: str | None = None) -> None:
+    def __init__(
+        self, case: Case, month_day: str | None = None, clock: str | None = None, *, own: bool = True
+    ) -> None:
         rule = rules()[case.rule]
         self.rule, self.every_ms = rule, round(seconds(case.every) * 1000)
         self.script = Script()
@@ -146,7 +154,8 @@ class Bench:
         placed = {s: Placed(HERE, case.kind, case.roles.get(s, "")) for s in others if s != "mast"}
         placed |= {IT: Placed(HERE, case.kind, case.role), "mast": Placed("yard", "station", "outdoors")}
         self.farm = Farm(SITE, frozenset({"gw"}), devices, placed)
-        self.judge = Judge(self.farm, FarmRules({case.rule: rule}), self.script)
+        numbers = {case.rule: case.numbers} if case.numbers and own else {}
+        self.judge = Judge(self.farm, FarmRules({case.rule: rule}, numbers), self.script)
         day, time = case.when.split()
         start = datetime.fromisoformat(f"2026-{month_day or day}T{clock or time}").replace(tzinfo=ZONE)
         self.now_ms = round((start - timedelta(seconds=seconds(case.warm))).timestamp() * 1000)
@@ -277,6 +286,8 @@ def silly(case: Case) -> dict[str, Callable[[], Bench]]:
     if rule.hours is not None:
         until = datetime.fromisoformat(f"2026-01-01T{rule.hours.to}")
         found["wrong hour"] = _outside(rule, of({}, clock=f"{until + timedelta(hours=0.5):%H:%M}"))
+    if case.numbers:
+        found["the farm set no number"] = of({}, own=False)
     measured = {k: v for k, v in case.wrong.items() if k[0] not in "@!$"}
     if case.spike and measured and seconds(case.at) > seconds(case.every):
 

@@ -176,12 +176,13 @@ LAND = (
     Case(
         "soil.drywater",
         well={"soil_moisture": 0.3, **DRY},
-        wrong={"soil_moisture": -0.01},
+        wrong={"soil_moisture": 0.15},
         at="24h",
         good={"soil_moisture": 0.3},
         over="2h",
         every="30min",
-        silent={"dry, and the farm set no number": {"soil_moisture": 0.02}, **RAIN_COMES},
+        numbers={"limit": 0.18, "clear": 0.22},
+        silent={"just above": {"soil_moisture": 0.19}, **RAIN_COMES},
         **FIELD,
     ),
     Case(

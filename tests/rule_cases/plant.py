@@ -206,7 +206,10 @@ PLANT = (
         when="01-20 10:00",
         silent={
             "it hardly moves": {"air_temperature": lambda s: 9.3 + 0.1 * (s % 7200 < 3600)},
-            "carbon dioxide moves": {"air_temperature": None, "carbon_dioxide": lambda s: (900 + s % 7200 / 100) * 1e-6},
+            "carbon dioxide moves": {
+                "air_temperature": None,
+                "carbon_dioxide": lambda s: (900 + s % 7200 / 100) * 1e-6,
+            },
         },
         spike=False,
         fault=False,

@@ -103,7 +103,7 @@ def test_each_kind_of_signal_has_its_unit(tmp_path: Path) -> None:
         ("load", 210_000.0, "3500 ℃·min"),
         ("heat", 36_000.0, "10 THI·h"),
         ("share", 0.85, "85 %"),
-        ("each", 0.0355, "0.04 m³"),
+        ("each", 0.0355, "36 L"),
         ("flow", 1.25, "1250 L"),
         ("quiet", 5_400.0, "90 min"),
         ("rise", -0.5, "-0.5 ℃"),

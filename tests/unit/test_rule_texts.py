@@ -77,7 +77,7 @@ def test_a_value_that_is_worked_out_is_told_in_its_own_unit() -> None:
         n: {"quantity": "x", "subject": "tank-1.ch1", "value": s["value"], "time_ms": 1} for n, s in signals.items()
     }
     told = describe(alert("tank.hold", "tank-1.ch1", signals=rows), rule, NAMES)
-    assert [s.shown["ja"] for s in told.signals] == ["3500 ℃·min", "入"]
+    assert [s.shown["ja"] for s in told.signals] == ["3500 ℃·分", "入"]
     assert "3500 ℃·min" in told.message["en"]
 
 
