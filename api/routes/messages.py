@@ -17,7 +17,7 @@ from api.routes.deliveries import STATES
 from api.routes.line import too_many
 from api.sessions import SERVICE, Browser, TooManyAttempts, begin_attempt, writing
 from api.shapes import Names
-from api.shapes.channels import PressedIn, PressedOut, OpenChannelsOut, SentOut, SentRowsOut
+from api.shapes.channels import OpenChannelsOut, PressedIn, PressedOut, SentOut, SentRowsOut
 from collectors.registry import addresses, outbox
 from collectors.registry.outbox import NewRow
 from collectors.registry.schema import Alert
