@@ -163,6 +163,9 @@ class Settings(BaseModel):
     )
     line_api: str = Field(default="https://api.line.me", description="LINE's address")
     line_monthly: _AsInt = Field(default=0, ge=0, description="Messages of the LINE plan a month; 0: LINE is asked")
+    line_charts: Literal["off", "on"] = Field(
+        default="on", description="on: LINE is shown the chart of an alert, by an address that holds for a day"
+    )
     vapid_key: _AsSecret | None = Field(
         default=None,
         description="Key for Web Push (PEM), the same on all machines; empty: HOME/vapid.pem, made when needed",

@@ -16,7 +16,7 @@ from api.centre import Centre, CentreNow
 from api.etags import Tagging
 from api.problems import Refused, existing, not_found
 from api.routes.series import width_for, windows_in
-from api.sessions import SERVICE, Accounting, SignedIn
+from api.sessions import SERVICE, Account, Accounting, SignedIn
 from api.shapes import Names
 from collectors.out.clock import zone_of
 from collectors.registry import alerts, people, sites
@@ -79,10 +79,17 @@ def as_png(
     lang: Lang = None,
 ) -> Response:
     """The same as PNG. In English where the machine has no Japanese font, 503 where it has none at all."""
+    picture, drawn = png_of(centre, viewer, account, site, alert_id, lang)
+    return tags.spelled(picture, PNG, state=drawn)
+
+
+def png_of(
+    centre: Centre, viewer: Person, account: Account, site: str, alert_id: str, lang: Language | None
+) -> tuple[bytes, bytes]:
+    """The chart as PNG, and as the SVG that it was drawn from. 404; 503 without a font."""
     try:
-        chart = _chart(centre, viewer, account, site, alert_id, lang, language_for)
-        drawn = svg(chart)
-        return tags.spelled(png(drawn, PNG_WIDTH), PNG, state=drawn.encode())
+        drawn = svg(_chart(centre, viewer, account, site, alert_id, lang, language_for))
+        return png(drawn, PNG_WIDTH), drawn.encode()
     except NoFont as error:
         raise Refused(503, str(error), slug="no-font") from None
 
@@ -90,7 +97,7 @@ def as_png(
 def _chart(
     centre: Centre,
     viewer: Person,
-    account: Accounting,
+    account: Account,
     site: str,
     alert_id: str,
     lang: Language | None,

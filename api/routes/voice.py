@@ -14,7 +14,8 @@ from sqlalchemy import select
 
 from analytics.notify.answers import answer, person_of
 from analytics.notify.begin import ME
-from analytics.notify.channels.spoken import message_of, spoken
+from analytics.notify.channels.slips import CALL, message_of
+from analytics.notify.channels.spoken import spoken
 from api import line_words as words
 from api.centre import CentreNow
 from api.pages import foreign
@@ -34,7 +35,7 @@ _SERVICE: Final = Service("api")
 def answered(given: CallAnswerIn, centre: CentreNow) -> CallAnswerOut:
     """A 1 says 'I have seen it' for whoever was called; once. 403 when the token is none of ours, or too old."""
     now_ms = centre.clock()
-    message_id = message_of(centre.key, given.token, now_ms // 1000)
+    message_id = message_of(centre.key, CALL, given.token, now_ms // 1000)
     if message_id is None:
         raise HTTPException(403, "This is no call of ours.")
     with centre.registry.write() as session:

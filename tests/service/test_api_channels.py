@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 from analytics import alert_book
 from analytics.decision import Decision
 from analytics.notify.channels.line_words import Tap, data_of
-from analytics.notify.channels.spoken import token_of
+from analytics.notify.channels.slips import CALL, CHART, slip_of
 from analytics.notify.channels.vapid import open_vapid
 from collectors.registry import addresses, outbox, people
 from collectors.registry.outbox import NewRow
@@ -405,7 +405,7 @@ def test_a_1_on_the_telephone_acknowledges_once(town: Town) -> None:
     message = town.sent(alert)
     assert town.centre.running
     key = town.centre.running.state.centre.key
-    token = token_of(key, message, town.centre.clock() // 1000)
+    token = slip_of(key, CALL, message, town.centre.clock() // 1000 + 3600)
     url = "/api/v1/voice/answer"
     assert town.browser.post(url, json={"token": token, "digit": "2"}).json() == {"say": ""}
     first = town.browser.post(url, json={"token": token, "digit": "1"})
@@ -420,7 +420,7 @@ def test_a_call_of_somebody_who_lost_the_farm_does_nothing(town: Town) -> None:
     alert = town.alert()
     message = town.sent(alert)
     assert town.centre.running
-    token = token_of(town.centre.running.state.centre.key, message, town.centre.clock() // 1000)
+    token = slip_of(town.centre.running.state.centre.key, CALL, message, town.centre.clock() // 1000 + 60)
     with town.centre.registry.write() as session:
         people.revoke_role(session, CONSOLE, town.people["hanako"], SITE, town.centre.clock())
     answer = town.browser.post("/api/v1/voice/answer", json={"token": token, "digit": "1"})
@@ -480,3 +480,27 @@ def test_a_test_message_is_written_for_an_address_of_ones_own_a_few_times(town: 
         assert len(rows) == 3
     sign_in(town.browser, "taro")
     assert town.browser.post(url, headers=WRITE).status_code == 404
+
+
+# ------------------------------------------------------------------------------------------------------ charts
+
+
+def test_a_vendor_is_shown_the_chart_of_a_message_as_long_as_its_person_may_see_it(town: Town) -> None:
+    alert = town.alert()
+    message = town.sent(alert)
+    assert town.centre.running
+    key, now_s = town.centre.running.state.centre.key, town.centre.clock() // 1000
+
+    def ask(slip: str) -> httpx.Response:
+        return town.browser.get(f"/api/v1/charts/{slip}")
+
+    good = slip_of(key, CHART, message, now_s + 60)
+    picture = ask(good)
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/png")
+    assert picture.content.startswith(b"\x89PNG")
+    others = [slip_of(key, CALL, message, now_s + 60), slip_of(key, CHART, message, now_s), "0.0.AAAA", good[:-1]]
+    others.append(slip_of(key, CHART, "f" * 32, now_s + 60))
+    assert {ask(one).status_code for one in others} == {404}
+    with town.centre.registry.write() as session:
+        people.revoke_role(session, CONSOLE, town.people["hanako"], SITE, town.centre.clock())
+    assert ask(good).status_code == 404

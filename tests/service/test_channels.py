@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -18,13 +19,14 @@ from analytics.notify.channels.line import Line, LineAccount, plain_key
 from analytics.notify.channels.mail import Mail
 from analytics.notify.channels.mail import MailServer as Server
 from analytics.notify.channels.push_services import hosts_of, is_push_service
+from analytics.notify.channels.slips import CALL, CHART, message_of
 from analytics.notify.channels.vapid import open_vapid
 from analytics.notify.channels.voice import Voice
 from analytics.notify.channels.web_push import WebPush
 from analytics.notify.channels.webhook import Webhook, check_address, secret_of, signature
 from analytics.notify.port import Button, Message
 from deploy.pki import authority
-from makiba.keys import Key
+from makiba.keys import Key, open_key
 from makiba.settings import Settings
 from tests.vendors import http, smtp
 from tests.vendors.gateway import Gateway
@@ -126,6 +128,24 @@ def test_the_plan_is_read_from_line_and_kept_when_it_does_not_answer(platform: P
     with http.serving(platform) as address:
         assert Line(LineAccount(address, TOKEN)).monthly is None
         assert Line(LineAccount(address, TOKEN), 30_000).monthly == 30_000
+
+
+def test_line_is_shown_the_chart_by_an_address_of_its_own_where_it_can_fetch_it(
+    tmp_path: Path, platform: Platform
+) -> None:
+    with http.serving(platform) as address:
+        given: dict[str, Any] = {"home": tmp_path, "line_token": SecretStr(TOKEN), "line_api": address}
+        there = Settings(**given, public_url="https://makiba.example")
+        told = message({"user": USER})
+        assert open_channels(there)["line"].send(told).kind == "accepted"
+        for settings in (Settings(**given), there.model_copy(update={"line_charts": "off"})):
+            assert open_channels(settings)["line"].send(message({"user": USER})).kind == "accepted"
+    shown, *others = (push["messages"][0]["contents"] for push in platform.pushed)
+    base, _, slip = shown["hero"]["url"].rpartition("/")
+    assert base == "https://makiba.example/api/v1/charts"
+    assert message_of(open_key(there), CHART, slip, int(time.time())) == told.id
+    assert message_of(open_key(there), CHART, slip, int(time.time()) + 86_401) is None
+    assert ["hero" in one for one in others] == [False, False]
 
 
 def test_no_secret_of_line_is_in_an_error_or_a_log(platform: Platform, caplog: pytest.LogCaptureFixture) -> None:
@@ -466,11 +486,12 @@ def test_a_call_reads_the_alert_aloud_and_a_1_comes_back_with_a_token(gateway: G
     assert "token" not in call["answer"]["url"]
     now_s = int(time.time())
     token = call["answer"]["token"]
-    assert spoken.message_of(KEY, token, now_s) == told.id
-    assert spoken.message_of(KEY, token, now_s + 4000) is None
-    assert spoken.message_of(Key(b"x" * 48), token, now_s) is None
-    assert spoken.message_of(KEY, token.replace(told.id, uuid.uuid4().hex), now_s) is None
-    assert spoken.message_of(KEY, "rubbish", now_s) is None
+    assert message_of(KEY, CALL, token, now_s) == told.id
+    assert message_of(KEY, CALL, token, now_s + 4000) is None
+    assert message_of(Key(b"x" * 48), CALL, token, now_s) is None
+    assert message_of(KEY, CALL, token.replace(told.id, uuid.uuid4().hex), now_s) is None
+    assert message_of(KEY, CALL, "rubbish", now_s) is None
+    assert message_of(KEY, CHART, token, now_s) is None
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,21 @@ a file and goes to its vendor in a header or a body: never into an address, an e
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from analytics.notify.port import Channel, ChannelName
+from analytics.notify.port import Channel, ChannelName, Message
 from makiba.keys import open_key
 from makiba.settings import Settings
 
 log = logging.getLogger(__name__)
 
 CALLBACK: Final = "/api/v1/voice/answer"
+CHARTS: Final = "/api/v1/charts"
+CHART_HOLDS_S: Final = 86_400
 
 
 def open_channels(settings: Settings) -> dict[ChannelName, Channel]:
@@ -32,9 +36,8 @@ def open_channels(settings: Settings) -> dict[ChannelName, Channel]:
     if settings.line_token is not None:
         from analytics.notify.channels.line import Line, LineAccount
 
-        opened["line"] = Line(
-            LineAccount(settings.line_api, settings.line_token.get_secret_value()), settings.line_monthly
-        )
+        account = LineAccount(settings.line_api, settings.line_token.get_secret_value())
+        opened["line"] = Line(account, settings.line_monthly, _charts(settings))
     if settings.mail_host:
         from analytics.notify.channels.mail import Mail, MailServer
 
@@ -53,6 +56,16 @@ def open_channels(settings: Settings) -> dict[ChannelName, Channel]:
         back = settings.address.rstrip("/") + CALLBACK
         opened["voice"] = Voice(settings.voice_url, settings.voice_token, back, open_key(settings))
     return opened
+
+
+def _charts(settings: Settings) -> Callable[[Message], str] | None:
+    """Where LINE fetches the picture of an alert, for a day; None: it is given none."""
+    if settings.line_charts == "off" or not settings.public_url.startswith("https://"):
+        return None
+    from analytics.notify.channels.slips import CHART, slip_of
+
+    key, base = open_key(settings), settings.public_url.rstrip("/") + CHARTS
+    return lambda message: f"{base}/{slip_of(key, CHART, message.id, int(time.time()) + CHART_HOLDS_S)}"
 
 
 def open_names(settings: Settings) -> tuple[ChannelName, ...]:

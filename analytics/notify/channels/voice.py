@@ -14,10 +14,14 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from analytics.notify.channels import wire
-from analytics.notify.channels.spoken import spoken, token_of
+from analytics.notify.channels.slips import CALL, slip_of
+from analytics.notify.channels.spoken import spoken
 from analytics.notify.channels.wire import checked
 from analytics.notify.port import ChannelName, Message, Sent
 from makiba.keys import Key
+
+HOLDS_S: Final = 3_600
+"""How long a 1 may come back."""
 
 MOST_SMS: Final = 660
 """Characters of a long SMS in Japan."""
@@ -76,7 +80,10 @@ class Voice(_Gateway):
         }  # fmt: skip
         if message.alert_id and any(button.action == "acknowledge" for button in message.buttons):
             told["ask"] = spoken(PRESS[language], language)
-            told["answer"] = {"url": self._back, "token": token_of(self._key, message.id, int(time.time()))}
+            told["answer"] = {
+                "url": self._back,
+                "token": slip_of(self._key, CALL, message.id, int(time.time()) + HOLDS_S),
+            }
         return self._post(message, told)
 
 

@@ -24,11 +24,11 @@ def _ids(town: Any, _: str) -> Mapping[str, str]:
         told_ms = town.centre.clock()
         new = NewRow("0" * 32, "test", "0" * 32, "push", "advisory", told_ms, person_id=taro.id, address_id=row.id)
         outbox.write(session, ANALYTICS, [new], told_ms)
-    return {"address_id": row.id, "message_id": new.id}
+    return {"address_id": row.id, "message_id": new.id, "slip": "0.0.AAAA"}
 
 
 ROOM = Room(
-    open={("post", "/line/webhook"): 403, ("post", "/voice/answer"): 403},
+    open={("post", "/line/webhook"): 403, ("post", "/voice/answer"): 403, ("get", "/charts/{slip}"): 404},
     signed_in={
         ("get", "/line"): 200,
         ("post", "/line/code"): 409,
