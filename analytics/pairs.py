@@ -59,7 +59,7 @@ class Pair:
         p = self.pace
         windows = [s.signal.window_ms for s in self.signals.values() if not s.signal.is_folded]
         sums = [DAY_MS for s in self.signals.values() if s.signal.since is not None]
-        window_ms = max(*windows, *sums, 0)
+        window_ms = max([*windows, *sums, 0])
         return max(p.for_ms, p.clear_for_ms, p.excused_ms, *p.worse_ms) + (p.stale_ms or 0) + window_ms
 
 
@@ -128,7 +128,7 @@ def _is_about(rule: Rule, placed: Placed | None) -> bool:
 
 def _pair(ground: Ground, rule: Tuned, subject: str, contexts: Contexts, told: Collection[FactKey]) -> Pair | None:
     signals = plan_signals(ground, rule, subject, contexts, told)
-    if signals is None:
+    if not signals:  # one that it needs is not there, or none is of all that may be
         return None
     farm, placed, season, hours = ground.farm, ground.place_of(subject), rule.rule.season, rule.rule.hours
     device = farm.device_of(subject)
