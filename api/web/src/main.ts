@@ -8,6 +8,7 @@ import { browserShelf, Keep } from "./lib/keep";
 import "uplot/dist/uPlot.min.css";
 import "./styles/base.css";
 import "./styles/parts.css";
+import "./styles/incidents.css";
 import "./styles/pages.css";
 
 const farm = new Farm(new Keep(browserShelf()));

@@ -39,7 +39,7 @@ export async function send(method: string, path: string, body?: unknown, more: R
   } finally {
     clearTimeout(timer);
   }
-  if (answer.ok) return answer;
+  if (answer.ok || answer.status === 304) return answer; // 304 only where the caller named what it has
   // 502..504 come from a proxy whose Makiba is down: for the person that is the same as no answer
   if (answer.status >= 502 && answer.status <= 504) throw new ApiError("unreachable", answer.status, answer.statusText);
   const problem = await problemOf(answer);

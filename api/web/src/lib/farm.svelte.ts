@@ -8,6 +8,7 @@ import { Account, TurnedAway } from "./account.svelte";
 import { api, ApiError } from "./api";
 import { judgeConnection, type Connection, type Signs } from "./connection";
 import type { Alert, Fault, Language, Names, Place, Places, Reading, Session, Site, Subject } from "./contract";
+import { Incidents } from "./incidents.svelte";
 import { browserShelf, type Choices, type Keep, type TextSize } from "./keep";
 import { type Alerts, alertVersion, mergePlaces, mergeReadings, newestEvent, newestValue, putActive, putAlert, sortAlerts, subjectsOf } from "./merge";
 import { closeNotifications, Push } from "./push";
@@ -42,6 +43,7 @@ export class Farm {
   invited = $state.raw<Brought | null>(null);
   readonly account = new Account();
   readonly push = new Push(browserShelf());
+  readonly incidents = new Incidents();
   /** For screen readers: the last thing worth interrupting for. */
   spoken = $state("");
   sending = $state<string | null>(null);
@@ -242,6 +244,7 @@ export class Farm {
     window.clearTimeout(this.#toKeep);
     this.#toKeep = undefined;
     this.session = null;
+    this.incidents.forget();
     this.places = null;
     this.alerts = {};
     this.faults = [];
@@ -291,6 +294,7 @@ export class Farm {
         for (const alert of await api.alerts(site, "ended")) this.alerts = putAlert(this.alerts, alert);
       this.endedKnown = true;
       this.#noteTrue();
+      void this.askIncidents();
       if (session.demo && !this.faults.length) this.faults = await api.faults();
     } catch (error) {
       this.#failed(error);
@@ -322,6 +326,20 @@ export class Farm {
       this.#askAgain = undefined;
       void this.refresh();
     }, ASK_AGAIN_MS);
+  }
+
+  /** What befell many farms at once; a new one that concerns this person is spoken. */
+  async askIncidents(): Promise<boolean> {
+    const before = new Set(this.incidents.open.map((one) => one.id));
+    try {
+      await this.incidents.ask();
+    } catch (error) {
+      this.#failed(error);
+      return false;
+    }
+    const found = this.incidents.open.find((one) => !before.has(one.id));
+    if (found) this.spoken = this.name(found.title);
+    return true;
   }
 
   /** An alert that is not in the book, by its address. False when there is none for this person. */

@@ -8,13 +8,14 @@ export type Route =
   | { page: "notify" }
   | { page: "ways" }
   | { page: "people" }
-  | { page: "shares" };
+  | { page: "shares" }
+  | { page: "incidents" };
 
 export function readRoute(hash: string): Route {
   const [page = "", ...rest] = hash.replace(/^#\/?/, "").split("/").map(decode);
   if (page === "alerts" && rest[0]) return { page: "alert", id: rest[0] };
   if (page === "places" && rest[0] && rest[1]) return { page: "series", subject: rest[0], quantity: rest[1] };
-  if (page === "places" || page === "settings" || page === "notify" || page === "ways" || page === "people" || page === "shares") return { page };
+  if (page === "places" || page === "settings" || page === "notify" || page === "ways" || page === "people" || page === "shares" || page === "incidents") return { page };
   return { page: "alerts" };
 }
 

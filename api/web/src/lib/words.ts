@@ -3,11 +3,13 @@
  */
 import type { Language, Names } from "./contract";
 import { accountEn, accountJa } from "./words_account";
+import { incidentsEn, incidentsJa } from "./words_incidents";
 import { notifyEn, notifyJa } from "./words_notify";
 
 const ja = {
   ...accountJa,
   ...notifyJa,
+  ...incidentsJa,
   app: "まきば",
   app_sub: "牧場の 見守り",
   language: "ことば",
@@ -194,6 +196,7 @@ export type Word = keyof typeof ja;
 const en: Record<Word, string> = {
   ...accountEn,
   ...notifyEn,
+  ...incidentsEn,
   app: "Makiba",
   app_sub: "watching over the farm",
   language: "Language",
