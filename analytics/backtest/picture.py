@@ -15,6 +15,7 @@ from typing import Final
 
 from analytics.backtest.farms import Judged
 from analytics.backtest.tell import Speech
+from analytics.backtest.work import UNUSUAL
 from analytics.chart import Chart, Language, Limit, Panel, Point, Spell, svg
 from analytics.chart_png import language_for, png
 from analytics.detect import Band
@@ -127,4 +128,6 @@ def _panel(
 
 def _is_about(alert: Outcome, series: Series) -> bool:
     signals = alert.decision.signals.values() if alert.decision else ()
+    if alert.rule == UNUSUAL:
+        return any((t.get("subject"), t.get("quantity")) == (series.subject, series.quantity) for t in signals)
     return alert.subject == series.subject or any(told.get("subject") == series.subject for told in signals)

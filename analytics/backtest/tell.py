@@ -15,10 +15,15 @@ from analytics.replay import Outcome
 from analytics.texts import FarmNames
 from collectors.out.clock import IsoTimes
 from collectors.out.lines import plain
+from makiba.quantities import catalogue
 from makiba.rule import Rule
 
 Language = Literal["ja", "en"]
-UNUSUAL_TITLES: Final[Mapping[str, str]] = {"ja": "いつもと ちがう 値です", "en": "Values are not as usual"}
+KINDS: Final[Mapping[str, tuple[str, str]]] = {
+    "level": ("高さ", "level"), "spike": ("急な 動き", "spike"), "drift": ("ゆっくりした ずれ", "drift"),
+    "noise": ("ゆれ", "noise"), "stuck": ("動かない", "stuck"), "silent": ("来ない", "silent"),
+    "no-number": ("数が ない", "no number"),
+}  # fmt: skip
 _SEVERITIES: Final[Mapping[str, str]] = {
     "critical": "危険",
     "warning": "警告",
@@ -43,7 +48,7 @@ class Speech:
     def titles(self, alert: Outcome) -> dict[str, str]:
         rule = self.rules.get(alert.rule)
         if rule is None:
-            return dict(UNUSUAL_TITLES) if alert.rule == UNUSUAL else {"ja": alert.rule, "en": alert.rule}
+            return _unusual(alert) if alert.rule == UNUSUAL else {"ja": alert.rule, "en": alert.rule}
         step = next((w for w in rule.worse if w.severity == alert.severity and w.title), None)
         title = step.title if step and step.title else rule.title
         return {"ja": title.ja, "en": title.en}
@@ -65,6 +70,18 @@ class Speech:
         days, rest = divmod(minutes, 1440)
         hours, minutes = divmod(rest, 60)
         return f"{days}d {hours:02d}:{minutes:02d}" if days else f"{hours}:{minutes:02d}"
+
+
+def _unusual(alert: Outcome) -> dict[str, str]:
+    """What a detector found, with the quantity and the kind of it."""
+    told = next(iter(alert.decision.signals.values()), {}) if alert.decision else {}
+    word = catalogue().get(str(told.get("quantity")))
+    kind = KINDS.get(str(told.get("kind")), ("", ""))
+    names = word.names if word else {"ja": "値", "en": "values"}
+    return {
+        "ja": f"{names['ja']}が いつもと ちがいます（{kind[0]}）",
+        "en": f"{names['en']} not as usual ({kind[1]})",
+    }
 
 
 def alert_lines(alerts: Sequence[Outcome], speech: Speech, most: int) -> Iterator[str]:
