@@ -25,7 +25,7 @@ _SEVERITY: Final[Mapping[str, Names]] = {
 }
 _BUTTONS: Final[Mapping[str, Names]] = {
     "open": {"ja": "くわしく", "en": "Open"},
-    "acknowledge": {"ja": "対応します", "en": "I am on it"},
+    "acknowledge": {"ja": "見ました", "en": "Seen"},
     "snooze": {"ja": "1時間 あとで", "en": "In an hour"},
 }
 

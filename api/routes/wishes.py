@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Path, Response
 from sqlalchemy.orm import Session
 
+from analytics.notify.channels import open_names, webhook
 from analytics.notify.tell import send_code
 from api.centre import Centre, CentreNow
 from api.etags import Changing, Tagging
 from api.problems import existing, invalid
 from api.sessions import SERVICE, Browser, digest, writing
-from api.shapes.notify import AddressesOut, AddressIn, AddressOut, VerifyIn, WishesIn, WishesOut
+from api.shapes.notify import AddressesOut, AddressIn, AddressOut, NewAddressOut, VerifyIn, WishesIn, WishesOut
 from collectors.registry import addresses, people, wishes
 from collectors.registry.schema.notify import Address
 from collectors.registry.viewer import Person
@@ -25,6 +27,7 @@ router = APIRouter(tags=["notifications"])
 AddressId = Annotated[str, Path(max_length=64)]
 
 _TAIL: Final = 4
+MOST_TYPED: Final = 254
 
 
 @router.get("/me/wishes")
@@ -66,14 +69,14 @@ def list_of(browser: Browser, centre: CentreNow, tags: Tagging) -> AddressesOut:
 
 
 @router.post("/me/addresses", status_code=201)
-def add(given: AddressIn, browser: Browser, centre: CentreNow, response: Response) -> AddressOut:
+def add(given: AddressIn, browser: Browser, centre: CentreNow, response: Response) -> NewAddressOut:
     """A new address; a code goes to it, and it is used once that came back.
 
     Browsers and LINE accounts have ways of their own.
     """
     if not _is_open(centre.settings, given.channel):
         raise HTTPException(409, "This Makiba sends nothing by this channel.")
-    at = _spelled(given)
+    at = _spelled(given, centre.settings)
     with writing(centre, browser.person) as session:
         try:
             row = addresses.add_own(session, browser.person, given.channel, at, centre.clock(), label=given.label)
@@ -82,7 +85,8 @@ def add(given: AddressIn, browser: Browser, centre: CentreNow, response: Respons
         if row.verified_ms is None:
             _send(session, centre, browser.person, row)
         response.headers["Location"] = f"/me/addresses/{row.id}"
-        return _address(row)
+        secret = webhook.secret_of(centre.key, at["url"]) if given.channel == "webhook" else None
+        return NewAddressOut(**_address(row).model_dump(), secret=secret)
 
 
 @router.post("/me/addresses/{address_id}/code", status_code=202)
@@ -123,7 +127,15 @@ def _send(session: Session, centre: Centre, person: Person, row: Address) -> Non
         raise HTTPException(429, "Too many codes; wait an hour.", {"Retry-After": "3600"})
 
 
-def _spelled(given: AddressIn) -> dict[str, str]:
+def _spelled(given: AddressIn, settings: Settings) -> dict[str, str]:
+    if given.channel == "webhook":
+        try:
+            webhook.check_address(given.address, settings.webhook_networks)
+        except ValueError as error:
+            raise invalid("body.address", str(error)) from None
+        return {"url": given.address}
+    if len(given.address) > MOST_TYPED:
+        raise invalid("body.address", f"at most {MOST_TYPED} characters")
     if given.channel == "mail":
         name, _, domain = given.address.rpartition("@")
         if not name or "." not in domain or any(sign in given.address for sign in ' <>,;"\\'):
@@ -139,7 +151,7 @@ def _spelled(given: AddressIn) -> dict[str, str]:
 
 
 def _is_open(settings: Settings, channel: str) -> bool:
-    return bool({"mail": settings.mail_host, "sms": settings.sms_url, "voice": settings.voice_url}[channel])
+    return channel in open_names(settings)
 
 
 def _language(session: Session, person: Person) -> str:
@@ -162,10 +174,11 @@ def _shown(kept: Wishes, language: str) -> WishesOut:
 
 
 def _address(row: Address) -> AddressOut:
-    """Enough to know it by: a number's end, a mail's domain; nothing of what lets somebody push."""
+    """Enough to know it by: a number's end, a mail's domain, a webhook's; nothing of what lets somebody push."""
     at = {name: str(value) for name, value in (row.address or {}).items()}
     mail, phone = at.get("mail", ""), at.get("phone", "")
     shown = f"{mail[:1]}…@{mail.rpartition('@')[2]}" if mail else f"…{phone[-_TAIL:]}" if phone else ""
+    shown = shown or (urlsplit(at.get("url", "")).hostname or "")
     return AddressOut.model_validate(
         {
             "id": row.id, "channel": row.channel, "label": row.label, "shown": shown, "created_ms": row.created_ms,

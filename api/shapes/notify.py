@@ -84,10 +84,10 @@ class WishesOut(Shape):
 
 
 class AddressIn(Given):
-    """A new address: a mail address, or a telephone number for SMS or calls. A code goes to it."""
+    """A new address: of mail, a telephone number for SMS or calls, an address of the web. A code goes to it."""
 
-    channel: Literal["mail", "sms", "voice"]
-    address: Line = Field(min_length=3, max_length=254)
+    channel: Literal["mail", "sms", "voice", "webhook"]
+    address: Line = Field(min_length=3, max_length=1_000)
     label: Line = Field("", max_length=100)
 
     model_config = ConfigDict(
@@ -115,6 +115,30 @@ class AddressOut(Shape):
     gone_ms: int | None
     """Since when the vendor says that it exists no more."""
     version: int
+
+
+class NewAddressOut(AddressOut):
+    """An address that was just added. `secret`: with which messages to a webhook are signed; of others null."""
+
+    secret: str | None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "4fT0kBv2QmZp8xYc",
+                    "channel": "webhook",
+                    "label": "",
+                    "shown": "alarm.example.com",
+                    "created_ms": 1781222400000,
+                    "verified_ms": None,
+                    "gone_ms": None,
+                    "version": 1,
+                    "secret": "pJ2vRjv1J0vW8d2bTzEo2m3yYkq7s1b0uN4xZc6QhLg",
+                }
+            ]
+        }
+    )
 
 
 class AddressesOut(Shape):

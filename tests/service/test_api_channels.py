@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +16,26 @@ from sqlalchemy import delete, select
 
 from analytics import alert_book
 from analytics.decision import Decision
+from analytics.notify.channels import open_channels
 from analytics.notify.channels.line_words import Tap, data_of
 from analytics.notify.channels.slips import CALL, CHART, slip_of
 from analytics.notify.channels.vapid import open_vapid
+from analytics.notify.channels.webhook import signature
 from collectors.registry import addresses, outbox, people
 from collectors.registry.outbox import NewRow
 from collectors.registry.schema import Alert, AlertEvent
 from collectors.registry.schema.access import AttemptRow
 from collectors.registry.schema.book import AlertAssignee
-from collectors.registry.schema.notify import Address, LinkCode, Outbox
+from collectors.registry.schema.notify import Address, Escalation, LinkCode, Outbox
 from collectors.registry.viewer import Service
 from makiba.rule import Severity
 from tests.parts import wait_until
+from tests.service.notify_parts import Centre as Notifier
 from tests.service.serving import CONSOLE, OTHER, SITE, WRITE, Centre, sign_in
 from tests.vendors import http
+from tests.vendors.gateway import Gateway
 from tests.vendors.line import SECRET, TOKEN, Line, call, sign
-from tests.vendors.push import Browser
+from tests.vendors.push import Browser, PushService
 
 ANALYTICS = Service("analytics")
 USER, STRANGER = "U" + "1" * 32, "U" + "2" * 32
@@ -109,6 +114,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         given: dict[str, Any] = {
             "line_token": SecretStr(TOKEN), "line_secret": SecretStr(SECRET), "line_id": "@makiba",
             "line_api": address, "vapid_contact": "mailto:office@example.com", "push_hosts": "127.0.0.1",
+            "webhook": "on", "webhook_networks": "127.0.0.1/32",
         }  # fmt: skip
         centre = Centre(tmp_path_factory.mktemp("town"), given=given)
         persons = {
@@ -126,7 +132,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 def town(served: Town) -> Town:
     """Nobody is linked, nothing is wrong, and everybody has their role."""
     with served.centre.registry.write() as session:
-        for table in (Address, LinkCode, Outbox, AlertEvent, AlertAssignee, Alert, AttemptRow):
+        for table in (Address, LinkCode, Outbox, Escalation, AlertEvent, AlertAssignee, Alert, AttemptRow):
             session.execute(delete(table))
         people.grant_role(session, CONSOLE, served.people["hanako"], SITE, "owner", served.centre.clock())
     served.browser.cookies.clear()
@@ -473,7 +479,7 @@ def test_a_test_message_is_written_for_an_address_of_ones_own_a_few_times(town: 
         town.centre.clock.ms += 1
         answers.append(town.browser.post(url, headers=WRITE))
     assert [a.status_code for a in answers] == [202, 202, 202, 429]
-    assert town.browser.get("/api/v1/me/channels").json() == {"open": ["push", "line"]}
+    assert town.browser.get("/api/v1/me/channels").json() == {"open": ["push", "line", "webhook"]}
     with town.centre.registry.read() as session:
         rows = session.scalars(select(Outbox).where(Outbox.kind == "test")).all()
         assert {(row.address_id, row.channel, row.state) for row in rows} == {(made, "push", "waiting")}
@@ -504,3 +510,82 @@ def test_a_vendor_is_shown_the_chart_of_a_message_as_long_as_its_person_may_see_
     with town.centre.registry.write() as session:
         people.revoke_role(session, CONSOLE, town.people["hanako"], SITE, town.centre.clock())
     assert ask(good).status_code == 404
+
+
+# ---------------------------------------------------------------------------------------------------- webhooks
+
+
+def test_a_webhook_is_used_once_the_code_that_went_to_it_came_back(town: Town) -> None:
+    sign_in(town.browser)
+    receiver = Gateway()
+    with http.serving(receiver) as address:
+
+        def add(url: str) -> httpx.Response:
+            given = {"channel": "webhook", "address": url}
+            return town.browser.post("/api/v1/me/addresses", json=given, headers=WRITE)
+
+        for url in ("http://10.0.0.1/", "https://127.0.0.2/x", "ftp://hooks.example.com/", "not an address"):
+            assert add(url).status_code == 422, url
+        made = add(f"{address}/alarm")
+        assert (made.status_code, made.json()["shown"]) == (201, "127.0.0.1")
+        channels: Any = open_channels(town.centre.settings)
+        Notifier(town.centre.registry, channels, town.centre.clock()).step()
+        (asked,) = receiver.asked
+        (told,) = receiver.taken.values()
+    at, mark = asked.headers["x-makiba-time"], asked.headers["x-makiba-signature"]
+    assert mark == "v1=" + signature(made.json()["secret"], at, asked.body)
+    found = re.search(r"(?:[0-9] ){5}[0-9]", told["body"])
+    assert found
+    verify = f"/api/v1/me/addresses/{made.json()['id']}/verify"
+    code = found.group().replace(" ", "")
+    assert town.browser.post(verify, json={"code": code}, headers=WRITE).json()["verified_ms"]
+
+
+# ---------------------------------------------------------------------------------------------------- all of it
+
+
+def test_an_alert_reaches_phone_and_line_and_the_button_that_came_ends_the_calling(town: Town) -> None:
+    town.link()
+    push = PushService()
+    with http.serving(push) as push.origin:
+        push.server_key = open_vapid(town.centre.settings).public
+        endpoint, p256dh, auth = push.subscribe().values()
+        given = {"endpoint": endpoint, "keys": {"p256dh": p256dh, "auth": auth}}
+        assert town.browser.post("/api/v1/push/subscriptions", json=given, headers=WRITE).status_code == 200
+        pushed = len(town.line.pushed)
+        alert = town.alert("critical")
+        channels: Any = open_channels(town.centre.settings)
+        notifier = Notifier(town.centre.registry, channels, town.centre.clock())
+        notifier.step()
+        assert [one["alert"] for one in push.shown] == [alert]
+        (told,) = town.line.pushed[pushed:]
+        flex = told["messages"][0]
+        assert flex["altText"].startswith("【緊急】")
+        buttons = [one["action"] for one in flex["contents"]["footer"]["contents"]]
+        assert [one["label"] for one in buttons][:2] == ["見ました", "行きます"]
+        assert "見た ことを" in town.told(town.line.tap(USER, buttons[0]["data"]))
+        assert town.row(alert).acknowledged_by == town.people["hanako"]
+        notifier.now_ms += 1
+        notifier.later(60)
+        assert len(town.line.pushed) == pushed + 1
+    with town.centre.registry.read() as session:
+        states = {row.channel: row.state for row in session.scalars(select(Outbox).where(Outbox.alert_id == alert))}
+    assert (states["line"], states["push"]) == ("seen", "accepted")
+
+
+def test_a_subscription_that_ended_is_used_no_more_and_line_takes_over(town: Town) -> None:
+    town.link()
+    push = PushService()
+    with http.serving(push) as push.origin:
+        endpoint, p256dh, auth = push.subscribe().values()
+        given = {"endpoint": endpoint, "keys": {"p256dh": p256dh, "auth": auth}}
+        town.browser.post("/api/v1/push/subscriptions", json=given, headers=WRITE)
+        push.gone.add("phone")
+        channels: Any = open_channels(town.centre.settings)
+        pushed = len(town.line.pushed)
+        town.alert("critical")
+        Notifier(town.centre.registry, channels, town.centre.clock()).step()
+    assert len(town.line.pushed) == pushed + 1
+    with town.centre.registry.read() as session:
+        (row,) = session.scalars(select(Address).where(Address.channel == "push"))
+        assert row.gone_ms

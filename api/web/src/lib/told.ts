@@ -57,7 +57,7 @@ const match = (version: number): Record<string, string> => ({ "If-Match": `"${ve
 export const told = {
   channels: async () => (await take<{ open: Channel[] }>("GET", "/me/channels")).open,
   addresses: async () => (await take<{ rows: Address[] }>("GET", "/me/addresses")).rows,
-  add: (channel: Channel, address: string) => take<Address>("POST", "/me/addresses", { channel, address }),
+  add: (channel: Channel, address: string) => take<Address & { secret: string | null }>("POST", "/me/addresses", { channel, address }),
   codeAgain: (id: string) => send("POST", `${at(id)}/code`),
   verify: (id: string, code: string) => send("POST", `${at(id)}/verify`, { code }),
   remove: (one: Address) => send("DELETE", at(one.id), undefined, match(one.version)),
