@@ -202,7 +202,7 @@ def test_a_farm_that_left_is_nowhere_and_the_other_is_whole(centre: Centre) -> N
 
 def fill(centre: Centre, site: str, owner: int) -> None:
     """Something in every part that a farm may use, with the farm's name or its people's in it."""
-    for part in ("first", "farm", "herd", "imports", "people"):
+    for part in ("first", "farm", "herd", "imports", "incidents", "people"):
         importlib.import_module(f"tests.service.borders.{part}").ROOM.ids(Filled(centre), site)
     now_ms, word = centre.clock(), f"word of {site}"
     with centre.registry.write() as session:

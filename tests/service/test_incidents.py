@@ -1,4 +1,4 @@
-"""Many farms without power: one incident, nobody told twice, one table of answers, and nothing of who shows nothing."""
+"""Many farms without power: one incident, nobody told twice, one table of answers, nothing of who shows nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from analytics import alert_book, incidents
 from analytics.decision import Decision, Kind
@@ -14,11 +15,12 @@ from analytics.notify import crowd
 from analytics.notify.begin import ME
 from collectors.registry import Registry, addresses, consent, open_registry
 from collectors.registry import incidents as rows
-from collectors.registry.schema import PersonRow, RoleRow
+from collectors.registry.schema import Alert, PersonRow, RoleRow, Site
 from collectors.registry.schema.incidents import Incident, IncidentFarm
 from collectors.registry.sites import SiteSpec, apply_site
 from collectors.registry.viewer import NotAllowed, Person, Service
 from collectors.registry.weather import WeatherSpec
+from makiba.data_class import DataClass
 from tests.service.notify_parts import MINUTE, NOON, Centre, address_of, centre
 from tests.service.postgres_parts import Postgres
 
@@ -28,6 +30,7 @@ COOP, TOWN = 900, 901
 SHOWN = 35
 """Farms from this one on show the co-op nothing."""
 CONSOLE = Service("console")
+SHOWS: tuple[DataClass, ...] = ("alerts",)
 
 
 def name(number: int) -> str:
@@ -50,21 +53,21 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
             _person(session, number + 1, {name(number): "owner"})
         _person(session, COOP, {name(n): "coop" for n in range(FARMS)})
         for number in range(SHOWN):
-            consent.give(session, CONSOLE, name(number), classes=("alerts",), now_ms=NOON - 1, role="coop")
+            consent.give(session, CONSOLE, name(number), classes=SHOWS, now_ms=NOON - 1, role="coop")
     yield made
     made.close()
 
 
-def _person(session: object, number: int, roles: dict[str, str]) -> None:
-    session.add(  # type: ignore[attr-defined]
+def _person(session: Session, number: int, roles: dict[str, str]) -> None:
+    session.add(
         PersonRow(
             id=number, public_id=f"p{number}", login=f"p{number}", name=f"p{number}", created_ms=NOON, is_admin=False
         )
     )
-    session.flush()  # type: ignore[attr-defined]
+    session.flush()
     for site, role in roles.items():
-        session.add(RoleRow(person_id=number, site_id=site, role=role))  # type: ignore[attr-defined]
-    addresses.put(session, ME, number, "push", address_of("push", number), NOON, verified=True)  # type: ignore[arg-type]
+        session.add(RoleRow(person_id=number, site_id=site, role=role))
+    addresses.put(session, ME, number, "push", address_of("push", number), NOON, verified=True)
 
 
 @pytest.fixture
@@ -129,7 +132,7 @@ def test_two_farms_are_two_alerts(town: Centre) -> None:
 def test_answers_stand_in_one_table_and_a_call_for_help_is_told(town: Centre) -> None:
     with town.registry.write() as session:
         for number, has in ((0, True), (1, False)):
-            site = session.get_one(rows.Site, name(number))
+            site = session.get_one(Site, name(number))
             site.settings = {"generator": has, "cows": 60}
     alerts = [say(town, number) for number in range(6)]
     goes_on(town, 30)
@@ -185,7 +188,7 @@ def test_it_ends_farm_by_farm_and_a_farm_that_is_hit_again_is_asked_again(town: 
         assert len(session.scalars(select(Incident)).all()) == 1
     for number in range(4):
         with town.registry.read() as session:
-            query = select(alert_book.Alert).where(alert_book.Alert.site_id == name(number))
+            query = select(Alert).where(Alert.site_id == name(number))
             open_onsets = [a.onset_ms for a in session.scalars(query) if a.ended_ms is None]
         for one in open_onsets:
             say(town, number, "end", onset_ms=one)
@@ -203,6 +206,6 @@ def test_a_farm_that_leaves_takes_its_part_along(town: Centre) -> None:
         say(town, number)
     goes_on(town, 10)
     with town.registry.write() as session:
-        session.delete(session.get_one(rows.Site, name(0)))
+        session.delete(session.get_one(Site, name(0)))
     with town.registry.read() as session:
         assert name(0) not in {f.site_id for f in session.scalars(select(IncidentFarm))}

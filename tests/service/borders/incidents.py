@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,14 +18,14 @@ ANSWER: Route = ("post", "/sites/{site}/incidents/{incident}/answer")
 
 
 def _ids(town: Any, site: str) -> Mapping[str, str]:
-    at_ms = town.centre.clock()
+    at_ms, number = town.centre.clock(), hashlib.sha256(site.encode()).hexdigest()[:32]
     with town.centre.registry.write() as session:
         decision = Decision("open", site, "gateway.silent", "gw-x", at_ms, at_ms, severity="warning")
         alert = alert_book.write(session, ANALYTICS, decision, at_ms).alert_id
-        incidents.begin(session, ANALYTICS, f"of-{site}", "", at_ms, at_ms)
+        incidents.begin(session, ANALYTICS, number, "", at_ms, at_ms)
         hit = Hit(alert, site, "gateway.silent", "", at_ms)
-        incidents.join(session, ANALYTICS, f"of-{site}", [hit], "link", at_ms)
-    return {"incident": f"of-{site}"}
+        incidents.join(session, ANALYTICS, number, [hit], "link", at_ms)
+    return {"incident": number}
 
 
 ROOM = Room(
