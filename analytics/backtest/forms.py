@@ -23,7 +23,7 @@ from collectors.imports.cells import day_of
 from collectors.imports.readings import mapping_of_heads, resolved
 from collectors.imports.said import Said
 from collectors.imports.sniff import NotCsv, dialect_of
-from collectors.out.table import _HEADS
+from collectors.out.table import HEADS
 from collectors.ways.csv_mapping import Mapping_, parse_mapping, plain_number
 from collectors.ways.csv_rows import Dialect, Rows
 from makiba.located_yaml import ConfigErrors, Problem
@@ -91,7 +91,7 @@ def _parsed(told: Mapping[str, Any], name: str, dialect: Dialect) -> Mapping_:
 
 def _named(heads: Sequence[str], name: str) -> int | None:
     """The place of the column that an export calls `name`, in either language."""
-    return next((i for i, head in enumerate(heads) if head in (name, _HEADS[name])), None)
+    return next((i for i, head in enumerate(heads) if head in (name, HEADS[name])), None)
 
 
 def _long_export(name: str, dialect: Dialect, heads: Sequence[str]) -> Form | None:

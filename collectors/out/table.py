@@ -30,11 +30,12 @@ FIELDS: Final[dict[Fold, str]] = {
 }  # fmt: skip
 
 Language = Literal["ja", "en"]
-_HEADS: Final[dict[str, str]] = {
+HEADS: Final[dict[str, str]] = {
     "time": "時刻", "utc_ms": "UTCミリ秒", "site": "牧場", "subject": "対象", "quantity": "項目", "name": "項目名",
     "value": "値", "text": "文字", "unit": "単位", "count": "件数", "min": "最小", "mean": "平均", "max": "最大",
     "last": "最後",
 }  # fmt: skip
+"""What people call the columns in Japanese."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class _Spelling:
 
 
 def _head(name: str, wanted: Wanted) -> str:
-    return _HEADS[name] if wanted.language == "ja" else name
+    return HEADS[name] if wanted.language == "ja" else name
 
 
 def _columns(wanted: Wanted, *more: tuple[str, Kind]) -> list[Column]:
