@@ -1,4 +1,4 @@
-"""The chart of an alert over HTTP: its values, limits and language; who sees which lines; unchanged is not sent again."""
+"""The chart of an alert over HTTP: values, limits and language; who sees which; unchanged is not sent again."""
 
 from __future__ import annotations
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tests.service.borders import Room, Route, cells
 
-CHARTS: tuple[Route, ...] = tuple(("get", f"/sites/{{site}}/alerts/{{alert_id}}/chart.{form}") for form in ("svg", "png"))
+CHARTS: tuple[Route, ...] = tuple(
+    ("get", f"/sites/{{site}}/alerts/{{alert_id}}/chart.{form}") for form in ("svg", "png")
+)
 
 ROOM = Room(
     about_a_farm=dict.fromkeys(CHARTS, cells(200, 200, 200, guest=200, admin=404)),
