@@ -19,6 +19,7 @@ import { type Filling, nameOf, say, stateWords, type Word } from "./words";
 
 const KEEP_EVERY_MS = 10_000;
 const REFRESH_EVERY_MS = 60_000; // the truth again, even while the stream is well
+const SILENT_LONG_MS = 180_000;
 const ASK_AGAIN_MS = 2_000; // at most one question per this time when the stream brings something unexplained
 
 const tellsAlerts = (site: Site): boolean => site.classes.includes("alerts");
@@ -51,6 +52,7 @@ export class Farm {
   now = $state(Date.now());
   #signs = $state<Signs>({ heardAt: null, open: false, unreachable: false, broker: true });
   #asOf = $state<number | null>(null);
+  #quietSince = $state<number | null>(null);
   #clockAhead = 0; // server's clock minus the phone's
   #stream: Stream;
   #asking = false;
@@ -78,6 +80,8 @@ export class Farm {
   live = $derived(this.connection === "live");
   /** The server's time to which what is shown is true: now while live. */
   asOf = $derived(this.live ? this.now : (this.#asOf ?? newestValue(this.places?.places ?? []) ?? this.now));
+  /** For minutes nothing has come from the centre, or to it: an alert would not come either. */
+  silentLong = $derived(!this.live && this.now - Math.min(this.asOf, this.#quietSince ?? this.now) > SILENT_LONG_MS);
   sorted = $derived(sortAlerts(this.alerts, this.site ?? ""));
   currentSite = $derived(this.session?.sites.find((site) => site.id === this.site) ?? null);
   canSend = $derived(this.connection === "live" || this.connection === "stale");
@@ -125,6 +129,7 @@ export class Farm {
 
   #tick(): void {
     this.now = Date.now() + this.#clockAhead;
+    this.#quietSince = this.live ? null : (this.#quietSince ?? this.now);
   }
 
   async #followAddress(): Promise<void> {
