@@ -345,11 +345,17 @@ def test_who_only_looks_answers_nothing(town: Town) -> None:
     assert town.row(alert).acknowledged_ms is None
 
 
-def test_later_is_an_hour_and_not_for_what_is_about_life(town: Town) -> None:
+def test_later_is_an_hour_from_the_tap_and_no_hour_more_when_line_says_it_again(town: Town) -> None:
     town.link()
     alert = town.alert()
-    assert "1時間" in town.tap(alert, town.sent(alert), "snooze")
+    tap = town.line.tap(USER, data_of(Tap("snooze", alert, town.sent(alert))))
+    assert "1時間" in town.told(tap)
     assert town.row(alert).snoozed_until_ms == town.centre.clock() + 3_600_000
+    town.centre.clock.ms += 3_600_000
+    with town.centre.registry.write() as session:
+        assert alert_book.wake(session, ANALYTICS, town.centre.clock()) == 1
+    call(town.browser, [tap | {"deliveryContext": {"isRedelivery": True}}])  # LINE says it again, late
+    assert town.row(alert).snoozed_until_ms is None
 
 
 # --------------------------------------------------------------------------------------------------- web push

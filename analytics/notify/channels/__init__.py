@@ -1,4 +1,4 @@
-"""The channels: the vendors' ways behind the one port of `analytics.notify.port`. DESIGN.md, "Channels".
+"""The channels: the vendors' ways behind the one port of `analytics.notify.port`; DESIGN.md says what holds.
 
 A channel is open when its settings are there; nothing is loaded for one that is not. A secret stands in a setting or
 a file and goes to its vendor in a header or a body: never into an address, an error, a log or a repr.
