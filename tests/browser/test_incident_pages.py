@@ -121,13 +121,17 @@ def test_a_farmer_answers_and_the_co_op_sees_who_needs_help_first(pages: Any, to
     button.click()
     expect(farmer.get_by_test_id("answer-failed")).to_contain_text("もう一度 押してください")
     expect(button).to_have_attribute("aria-pressed", "false")
+    expect(button).to_contain_text("伝わって いません")
+    below = farmer.get_by_test_id("answer-people").bounding_box()
     assert button.bounding_box()["height"] >= 64
 
     button.focus()
     farmer.keyboard.press("Enter")
     expect(farmer.get_by_test_id("answer-saved")).to_contain_text("伝わりました：発電機が 要る")
     expect(button).to_have_attribute("aria-pressed", "true")
+    expect(button).to_contain_text("伝わりました")
     expect(button).to_be_focused()
+    assert farmer.get_by_test_id("answer-people").bounding_box() == below  # nothing moves under the thumb
     expect(farmer.get_by_test_id("answer-failed")).to_have_count(0)
 
     # The answer acknowledges the farm's alert, and that step brings the co-op's page up to date.
