@@ -90,16 +90,16 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture
-def phone(browser: Browser, town: Town) -> Iterator[Page]:
-    """A phone on which `hanako` is signed in, at the page of notifications."""
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, town: Town) -> Iterator[tuple[Page, list[str]]]:
+    """A phone on which `hanako` is signed in, and what its console complained about."""
     complaints: list[str] = []
     context = browser.new_context(viewport={"width": 360, "height": 740}, locale="ja-JP")
     context.grant_permissions(["notifications"], origin=town.origin)
     keys = {"endpoint": "https://fcm.googleapis.com/fcm/send/phone", "keys": Subscriber("phone").keys}
     context.add_init_script(SUBSCRIBED % json.dumps(keys))
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(30_000)
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(town.origin)
@@ -107,12 +107,21 @@ def phone(browser: Browser, town: Town) -> Iterator[Page]:
     form.locator("input[name=username]").fill("hanako")
     form.locator("input[name=password]").fill(PASSWORD)
     form.locator("button[type=submit]").click()
+    expect(page.get_by_test_id("nav-settings")).to_be_visible()
+    page.wait_for_function("navigator.serviceWorker.ready.then(() => true)")
+    yield page, complaints
+    context.close()
+
+
+@pytest.fixture
+def phone(signed_in: tuple[Page, list[str]]) -> Iterator[Page]:
+    """That phone, at the page of notifications."""
+    page, complaints = signed_in
+    complaints.clear()
     page.get_by_test_id("nav-settings").click()
     page.get_by_test_id("to-notify").click()
-    page.wait_for_function("navigator.serviceWorker.ready.then(() => true)")
     expect(page.get_by_test_id("push")).to_be_visible()
     yield page
-    context.close()
     # The browser writes down each answer that is a refusal.
     assert [c for c in complaints if not re.search(r"status of (401|404)", c)] == []
 
@@ -175,6 +184,15 @@ def told_of(alert: str, message: str, **more: Any) -> dict[str, Any]:
     return given | more
 
 
+def _close_all(page: Page) -> None:
+    page.evaluate(
+        """async () => {
+             const worker = await navigator.serviceWorker.getRegistration();
+             for (const one of await worker.getNotifications()) one.close();
+           }"""
+    )
+
+
 def press(page: Page, action: str) -> None:
     """The first notification is pressed: on a button, or ('') beside them."""
     worker = page.context.service_workers[0]
@@ -186,28 +204,6 @@ def press(page: Page, action: str) -> None:
            }""",
         action,
     )
-
-
-def test_a_phone_is_told_from_a_press_on_until_another_and_ends_with_signing_out(phone: Page, town: Town) -> None:
-    section = phone.get_by_test_id("push")
-    expect(section).to_have_attribute("data-state", "off")
-    phone.get_by_test_id("push-on").click()
-    expect(section).to_have_attribute("data-state", "on")
-    (address,) = kept(town, Address)
-    assert (address.channel, address.person_id, bool(address.verified_ms)) == ("push", town.hanako, True)
-    phone.get_by_test_id("push-test").click()
-    expect(section.get_by_text("送りました")).to_be_visible()
-    expect(phone.get_by_test_id("sent").get_by_text("ためしの 通知").first).to_be_visible()
-    assert [row.address_id for row in kept(town, Outbox) if row.kind == "test"] == [address.id]
-    phone.get_by_test_id("push-off").click()
-    expect(section).to_have_attribute("data-state", "off")
-    assert kept(town, Address) == []
-    phone.get_by_test_id("push-on").click()
-    expect(section).to_have_attribute("data-state", "on")
-    phone.get_by_test_id("nav-settings").click()
-    phone.get_by_test_id("sign-out").click()
-    expect(phone.get_by_test_id("signin-form")).to_be_visible()
-    assert kept(town, Address) == []
 
 
 def test_a_line_account_is_linked_by_its_code_while_one_looks(phone: Page, town: Town) -> None:
@@ -270,11 +266,34 @@ def _is_answered(town: Town, alert: str) -> bool:
 
 def test_a_press_opens_the_alert_within_these_pages_and_rubbish_is_shown_as_a_notice(phone: Page, town: Town) -> None:
     alert, message = alert_of(town, "tank-2")
+    _close_all(phone)
     push(phone, town, told_of(alert, message, tag="other"))
-    wait_until(lambda: len(shown(phone)) == 1, 30, "a notification")
+    wait_until(lambda: [one["tag"] for one in shown(phone)] == ["other"], 30, "a notification")
     press(phone, "")
     phone.wait_for_url(f"{town.origin}/#/alerts/{alert}")
     expect(phone.locator(f"[data-alert-id='{alert}']").first).to_be_visible()
     tools: Any = "rubbish"
     push(phone, town, tools)
     wait_until(lambda: any("新しい 知らせ" in one["body"] for one in shown(phone)), 30, "a notice")
+
+
+def test_a_phone_is_told_from_a_press_on_until_another_and_ends_with_signing_out(phone: Page, town: Town) -> None:
+    section = phone.get_by_test_id("push")
+    expect(section).to_have_attribute("data-state", "off")
+    phone.get_by_test_id("push-on").click()
+    expect(section).to_have_attribute("data-state", "on")
+    (address,) = kept(town, Address)
+    assert (address.channel, address.person_id, bool(address.verified_ms)) == ("push", town.hanako, True)
+    phone.get_by_test_id("push-test").click()
+    expect(section.get_by_text("送りました")).to_be_visible()
+    expect(phone.get_by_test_id("sent").get_by_text("ためしの 通知").first).to_be_visible()
+    assert [row.address_id for row in kept(town, Outbox) if row.kind == "test"] == [address.id]
+    phone.get_by_test_id("push-off").click()
+    expect(section).to_have_attribute("data-state", "off")
+    assert kept(town, Address) == []
+    phone.get_by_test_id("push-on").click()
+    expect(section).to_have_attribute("data-state", "on")
+    phone.get_by_test_id("nav-settings").click()
+    phone.get_by_test_id("sign-out").click()
+    expect(phone.get_by_test_id("signin-form")).to_be_visible()
+    assert kept(town, Address) == []
