@@ -2,10 +2,10 @@
 
 Theory of operation. A problem begins when *all* conditions of `raise` hold (or of one of its `or`: then each has a
 guard). As long as one of them is known not to hold, the guard, the others may be anything: the pair remembers nothing
-(`makiba/standing.py`), and a reading need not be looked at. `bands` chooses a guard and says within which values of
-which series it stays one. That holds whatever becomes stale or faulty meanwhile: unknown raises nothing either, and
-of several sources any part stays within the same band as all of them. What excuses a pair (`excused.after`) is
-remembered, so that those conditions must stay untrue as well.
+(`makiba/standing.py`), and a reading need not be looked at. `guard_of` chooses a guard and says within which values
+of which series it stays one, and until when. That holds whatever becomes stale or faulty meanwhile: unknown raises
+nothing either, and of several sources any part stays within the same band as all of them. What excuses a pair
+(`excused.after`) is remembered, so that those conditions must stay untrue as well.
 
 Not every condition can be a guard: one on a sum or a context moves with time. A pair without a guard is looked at
 with every reading of it; as long as it has no problem, only at what still keeps it from one (`is_kept`).
@@ -23,6 +23,7 @@ from analytics.derived import derive
 from analytics.pairs import Pair
 from analytics.seen import STATE, Seen
 from analytics.signals.planned import Planned
+from analytics.watching import NEVER
 from makiba.reading import Series, Value
 from makiba.rule import DERIVATIONS, Condition
 from makiba.standing import groups, holds
@@ -49,9 +50,16 @@ FREE: Final = Band(-math.inf, math.inf, ANY)
 Bands = dict[Series, Band]
 
 
-def bands(pair: Pair, seen: Seen) -> Bands | None:
-    """Within which values `pair` stays without a problem; a series that is not in it is free. None: no guard."""
-    found: Bands = {}
+class Guard(NamedTuple):
+    """As long as readings stay within `bands` (any, of a series that is not in it) and before `until_ms`."""
+
+    bands: Bands
+    until_ms: int = NEVER
+
+
+def guard_of(pair: Pair, seen: Seen) -> Guard | None:
+    """With which readings `pair` stays without a problem; None where that cannot be said."""
+    found = Guard({})
     excused = pair.rule.rule.excused
     for condition in excused.after if excused else ():
         if condition.signal in pair.signals:
@@ -60,11 +68,16 @@ def bands(pair: Pair, seen: Seen) -> Bands | None:
                 return None
             found = _both(found, one)
     for when in groups(pair.rule, pair.rule.rule.raise_, pair.signals):
-        guards = (_stays_untrue(pair, seen, condition) for condition in when)
-        one = next((guard for guard in guards if guard is not None), None)
-        if one is None:
+        best: Guard | None = None
+        for condition in when:
+            one = _stays_untrue(pair, seen, condition)
+            if one is not None and (best is None or one.until_ms > best.until_ms):
+                best = one
+                if one.until_ms == NEVER:
+                    break
+        if best is None:
             return None
-        found = _both(found, one)
+        found = _both(found, best)
     return found
 
 
@@ -86,7 +99,11 @@ def is_kept(pair: Pair, ways: tuple[tuple[Condition, ...], ...], seen: Seen, at_
     )
 
 
-def _both(one: Bands, other: Bands) -> Bands:
+def _both(one: Guard, other: Guard) -> Guard:
+    return Guard(_within(one.bands, other.bands), min(one.until_ms, other.until_ms))
+
+
+def _within(one: Bands, other: Bands) -> Bands:
     found = dict(one)
     for series, band in other.items():
         had = found.get(series, FREE)
@@ -95,8 +112,45 @@ def _both(one: Bands, other: Bands) -> Bands:
     return found
 
 
-def _stays_untrue(pair: Pair, seen: Seen, condition: Condition) -> Bands | None:
-    """Where `condition` does not hold now, the values with which that stays so; None where that cannot be said."""
+def _stays_untrue(pair: Pair, seen: Seen, condition: Condition) -> Guard | None:
+    """Where `condition` does not hold now, the readings with which that stays so; None where that cannot be said."""
+    found = _bands(pair, seen, condition)
+    if found is not None:
+        return Guard(found)
+    if condition.is_ is None:
+        until_ms = _remembered_until(pair, seen, condition)
+        if until_ms is not None:
+            return Guard({}, until_ms)
+    return None
+
+
+def _remembered_until(pair: Pair, seen: Seen, condition: Condition) -> int | None:
+    """Until when a window remembers a reading that alone keeps `condition` from holding, whatever comes.
+
+    A least value is not above what was seen, a greatest one not below it, and both are not closer than two of those.
+    """
+    planned, level, is_above = pair.signals[condition.signal], pair.rule.level(condition), condition.above is not None
+    if planned.signal.difference is not None and not is_above:
+        high, low = (pair.signals[part] for part in planned.signal.parts)
+        if (
+            (high.signal.as_, low.signal.as_) != ("max", "min")
+            or high.sources != low.sources
+            or len(high.tracks) != 1
+        ):
+            return None
+        highs, lows = seen.window(high.tracks[0]), seen.window(low.tracks[0])
+        if highs is None or lows is None or highs.newest is None:
+            return None
+        return max(highs.higher_until_ms(highs.newest + level), lows.lower_until_ms(highs.newest - level))
+    if len(planned.tracks) != 1 or planned.signal.as_ != ("min" if is_above else "max"):
+        return None
+    window = seen.window(planned.tracks[0])
+    if window is None:
+        return None
+    return window.lower_until_ms(level) if is_above else window.higher_until_ms(level)
+
+
+def _bands(pair: Pair, seen: Seen, condition: Condition) -> Bands | None:
     planned = pair.signals[condition.signal]
     if condition.is_ is not None:
         return _other_text(pair, planned, seen, condition.is_)
@@ -162,7 +216,7 @@ def _derived(planned: Planned, seen: Seen, is_untrue: Callable[[float], bool], l
         )
         if box is None:
             return None
-        found = _both(found, box)
+        found = _within(found, box)
     return found
 
 

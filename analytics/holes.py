@@ -13,6 +13,8 @@ from analytics.seen import STATE
 from collectors.store import Point, Store
 from makiba.reading import Reading, Series
 
+STATE_EVERY_MS: Final = 300_000
+"""With which a state that was not said again after 10 min shows a gap."""
 SLICE_MS: Final = 1_800_000
 """Readings are taken into memory for so long a stretch at a time."""
 
@@ -82,7 +84,7 @@ def readings_between(store: Store, series: Iterable[Series], from_ms: int, to_ms
 def with_holes(judge: Judge, store: Store, pack: Sequence[Reading], every_ms: Mapping[str, int]) -> list[Reading]:
     """`pack`, and from the store what seems to be missing between it and the newest of its series.
 
-    `every_ms`: how often each subject is polled. A state is said when it changes: its gap always is looked into.
+    `every_ms`: how often each subject is polled. A state is said when it changes, and again every 10 min.
     """
     first: dict[Series, int] = {}
     for reading in pack:
@@ -91,10 +93,10 @@ def with_holes(judge: Judge, store: Store, pack: Sequence[Reading], every_ms: Ma
     needs = judge.needs() if any(judge.newest_ms(s) == 0 for s in first) else {}
     for series, time_ms in first.items():
         newest_ms = judge.newest_ms(series)
-        every = every_ms.get(series.subject)
+        every = STATE_EVERY_MS if series.quantity == STATE else every_ms.get(series.subject)
         if newest_ms == 0:
             start_ms = time_ms - min(needs.get(series, 0), LOOK_BACK_MS)
-        elif series.quantity == STATE or every is None or time_ms - newest_ms > 2.5 * every:
+        elif every is None or time_ms - newest_ms > 2.5 * every:
             start_ms = max(newest_ms + 1, time_ms - LOOK_BACK_MS)
         else:
             continue

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final
 
-from analytics.calm import ANY, FREE, Bands, bands, is_kept, ways_of
+from analytics.calm import ANY, FREE, Guard, guard_of, is_kept, ways_of
 from analytics.causes import Key, below, explanation
 from analytics.decision import Decision, Kind
 from analytics.farm import Farm
@@ -99,6 +99,7 @@ class Judge:
         self._restless: set[Key] = set()
         self._moving: dict[Key, int] = {}  # in which slot what may change without a reading was last looked at
         self._awake: set[Key] = set()  # of those, the ones that are not calm
+        self._opens_ms = NEVER  # when the first of those that are calm out of season has to be looked at
         self._streams = Streams()
         self._causes: frozenset[str] = frozenset()  # the rules that explain others
         self._active_causes: frozenset[Key] | None = None  # when it was last looked at what they explain
@@ -307,7 +308,7 @@ class Judge:
         if watch.is_quiet and self._quick and is_kept(pair, self._ways[key], self._known, now_ms):
             watch.looks += 1
             if watch.looks % SEEK_BANDS_EVERY == 0:
-                self._calm(key, pair, watch)
+                self._calm(key, pair, watch, at_ms)
             return
         was_active = watch.standing.active
         says = truths(pair.rule, self._known.values(pair, now_ms))
@@ -327,7 +328,7 @@ class Judge:
             self._plan_look(key, pair, watch)
         elif self._quick:
             watch.is_quiet = watch.standing.excused_ms is None and pair.rule.rule.excused is None
-            self._calm(key, pair, watch)
+            self._calm(key, pair, watch, at_ms)
 
     def _look_for_silence_again(self, pair: Pair) -> None:
         device = self._farm.devices.get(pair.subject)
@@ -337,22 +338,22 @@ class Judge:
 
     # ----------------------------------------------------------------------------------------- what need not be asked
 
-    def _calm(self, key: Key, pair: Pair, watch: Watch) -> None:
+    def _calm(self, key: Key, pair: Pair, watch: Watch, at_ms: int) -> None:
         """Takes note of what readings change nothing of a pair without a problem."""
-        found: Bands | None = None
-        until_ms = NEVER
+        found: Guard | None = None
+        is_out = False
         if watch.standing.excused_ms is None:
-            if not pair.gate.in_season(watch.last_ms) and pair.rule.rule.excused is None:
-                found, until_ms = {}, pair.gate.next_change_ms(watch.last_ms) or NEVER
-            else:
-                found = bands(pair, self._known)
-        if found is None:
+            is_out = not pair.gate.in_season(at_ms) and pair.rule.rule.excused is None
+            found = Guard({}, pair.gate.next_change_ms(at_ms) or NEVER) if is_out else guard_of(pair, self._known)
+        if found is None or found.until_ms <= at_ms:
             self._rouse(key)
             return
-        watch.is_calm, watch.calm_until_ms = True, until_ms
+        watch.is_calm, watch.calm_until_ms = True, found.until_ms
         self._awake.discard(key)
+        if is_out and key in self._moving:  # a season begins by the clock
+            self._opens_ms = min(self._opens_ms, found.until_ms)
         for series, cell in self._cells[key]:
-            cell.low, cell.high, cell.text = found.get(series, FREE)
+            cell.low, cell.high, cell.text = found.bands.get(series, FREE)
 
     def _rouse(self, key: Key) -> None:
         """From now on it is looked at again."""
@@ -411,6 +412,7 @@ class Judge:
         self._due_ms = min(
             self._streams.due_ms,
             self._next_slot_ms(now_ms) if self._awake else NEVER,
+            self._opens_ms,
             *(self._watches[key].due_ms for key in self._restless),
         )
         return due
@@ -434,6 +436,11 @@ class Judge:
 
     def _look_at_moving(self, now_ms: int) -> None:
         """Looks at what may have changed without a reading."""
+        if now_ms >= self._opens_ms:
+            self._opens_ms = NEVER
+            for key in self._moving:
+                if self._watches[key].is_calm and self._watches[key].calm_until_ms <= now_ms:
+                    self._rouse(key)
         slot = (now_ms + self._offset_ms) // MOVES_EVERY_MS
         for key in sorted(k for k in self._awake if self._moving[k] != slot):
             self._moving[key] = slot

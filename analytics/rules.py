@@ -27,9 +27,21 @@ class FarmRules:
         return tuple(check_overrides(self.rules, self.overrides))
 
     def tuned(self, rule: str, subject: str | None = None) -> Tuned:
-        """The rule called `rule` with the numbers in force for `subject`."""
-        wrong = {name for name, _ in self.problems}
-        return tuned(self.rules[rule], None if rule in wrong else self.overrides.get(rule), subject)
+        """The rule called `rule` with the numbers in force for `subject`; one for all whose numbers are the same."""
+        override = None if rule in self._wrong else self.overrides.get(rule)
+        own = subject if any("." in str(key) for key in override or ()) else None
+        known = self._tuned.get((rule, own))
+        if known is None:
+            known = self._tuned[rule, own] = tuned(self.rules[rule], override, own)
+        return known
+
+    @cached_property
+    def _wrong(self) -> frozenset[str]:
+        return frozenset(name for name, _ in self.problems)
+
+    @cached_property
+    def _tuned(self) -> dict[tuple[str, str | None], Tuned]:
+        return {}
 
 
 def all_rules(settings: Settings) -> dict[str, Rule]:

@@ -21,6 +21,7 @@ from analytics.pairs import Pair, stale_ms
 from analytics.signals.contexts import Contexts, NoContexts
 from analytics.signals.planned import FactKey, Planned, Source, Track
 from analytics.signals.tracks import Tracks
+from analytics.signals.windows import Window
 from analytics.watching import NEVER
 from collectors.registry.lora import NETWORK
 from collectors.store import Store
@@ -60,6 +61,7 @@ class Seen:
         self._newest: dict[Series, tuple[int, Value]] = {}
         self._streams: dict[str, _Stream] = {}
         self._devices: dict[str, FarmDevice | None] = {}  # by subject; a cache of the farm's answers
+        self._homes: dict[Series, tuple[str | None, str | None]] = {}  # the device and the stream of each
         self._device_ms: dict[str, int] = {}
         self._gaps: dict[str, int] = {}
         # Caches: answers of the farm, and derivations of the newest values, which many rules ask for.
@@ -77,7 +79,7 @@ class Seen:
 
     def configure(self, farm: Farm) -> None:
         """Goes on with another state of the registry."""
-        self._farm, self._devices = farm, {}
+        self._farm, self._devices, self._homes = farm, {}, {}
         self.contexts.configure(farm, self._settings)
         self._tracks.configure(farm.timezone)
         self._device_ms, self._gaps, self._states, self._stale = {}, {}, {}, {}
@@ -113,19 +115,25 @@ class Seen:
     def take(self, reading: Reading) -> bool:
         """Remembers `reading`; False when it is not newer than the newest of its series."""
         series, time_ms = reading.series, reading.time_ms
-        if time_ms <= self.newest_ms(series):
+        before = self._newest.get(series)
+        if before is not None and time_ms <= before[0]:
             return False
         self._newest[series] = (time_ms, reading.value)
-        self.contexts.take(reading)
         self._tracks.take(reading)
-        self._note_device(series, time_ms)
-        gateway = self.stream_of(series)
+        self.contexts.take(reading)
+        home = self._homes.get(series)
+        if home is None:
+            device = self.device_of(series.subject)
+            home = self._homes[series] = (device.name if device else None, self.stream_of(series))
+        name, gateway = home
+        if name is not None and time_ms > self._device_ms.get(name, 0):
+            self._device_ms[name] = time_ms
         if gateway is not None:
             stream = self._streams.get(gateway)
             if stream is None or time_ms - stream.newest_ms > self._gap_ms(gateway):
                 self._streams[gateway] = _Stream(time_ms, time_ms)
-            else:
-                stream.newest_ms = max(stream.newest_ms, time_ms)
+            elif time_ms > stream.newest_ms:
+                stream.newest_ms = time_ms
         return True
 
     def _note_device(self, series: Series, time_ms: int) -> FarmDevice | None:
@@ -183,6 +191,10 @@ class Seen:
     def extreme(self, track: Track, read: Literal["min", "max"]) -> float | None:
         """The least or greatest value in the window `track` as it is now; None where too little is known."""
         return self._tracks.value(track, read, max((self.newest_ms(s) for s in track.source), default=0))
+
+    def window(self, track: Track) -> Window | None:
+        """The window of readings that `track` is; None for what else it may be."""
+        return self._tracks.window(track)
 
     def _context(self, signal: Signal, place: str | None, at_ms: int) -> Value | None:
         state = self.contexts.state(signal.context or "", place, at_ms)

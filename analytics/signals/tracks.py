@@ -128,6 +128,11 @@ class Tracks:
         found = sink.read(state.ended_ms, at_ms)
         return 0.0 if state.is_on and found is not None else found
 
+    def window(self, track: Track) -> Window | None:
+        """The window of `track`, where it is one of readings."""
+        sink = self._sinks.get(track)
+        return sink if isinstance(sink, Window) and track.level is None and not track.is_counter else None
+
     def fill(self, store: Store, now_ms: int, newest_ms: Mapping[Series, int]) -> int:
         """Asks the store for the days that it does not have yet; of how many series. Raises `StoreError`."""
         unfilled = [

@@ -204,6 +204,30 @@ class Window:
 
     # ------------------------------------------------------------------------------------------------ what it says
 
+    def lower_until_ms(self, level: float) -> int:
+        """Until when, on the time of readings, it holds something lower than `level`, or too little is known."""
+        return self._until(level, self._lows, -1)
+
+    def higher_until_ms(self, level: float) -> int:
+        """The same of something higher than `level`."""
+        return self._until(level, self._highs, 1)
+
+    def _until(self, level: float, ends: deque[Entry], sign: int) -> int:
+        if self._tip is None:
+            return 0
+        time_ms, value = self._tip
+        known_ms = (self._now or self._with_tip())[0].known
+        unknown_until_ms = time_ms + round(KNOWN_ENOUGH * self._width - known_ms)  # what is known grows with time
+        if sign * value > sign * level:
+            return time_ms + self._width
+        found = next((e for e in reversed(ends) if sign * (e.high if sign > 0 else e.low) > sign * level), None)
+        return max(unknown_until_ms, found.t1 + self._width if found is not None else 0)
+
+    @property
+    def newest(self) -> float | None:
+        """The newest value."""
+        return self._tip[1] if self._tip else None
+
     def read(self, what: str, at_ms: int) -> float | None:
         """`mean`, `min`, `max`, `sum`, `change`, `rise_per_hour`, `slope_per_day`, `total`, or `integral` (x s).
 

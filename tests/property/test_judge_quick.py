@@ -95,6 +95,17 @@ RULES = {
         for read in ("mean", "min", "max")
         for way in ("above", "below")
     },
+    "x.stuck": rule(
+        "x.stuck",
+        signals={
+            "high": {"quantity": "air_temperature", "window": "3min", "as": "max"},
+            "low": {"quantity": "air_temperature", "window": "3min", "as": "min"},
+            "range": {"difference": ["high", "low"]},
+        },
+        numbers={"still": {"value": 0.05, "unit": "Cel"}, "moves": {"value": 4, "unit": "Cel"}},
+        **{"raise": {"when": [{"signal": "range", "below": "still"}], "for": "20s"}},
+        clear={"when": [{"signal": "range", "above": "moves"}]},
+    ),
     "x.seasonal": rule(
         "x.seasonal",
         season={"from": "11-15", "to": "11-15"},
