@@ -94,7 +94,7 @@ KINDS: Final[dict[str, _Kind]] = {
     "gateway-dead": _Kind(3, (1, 14)),
     "link-lost": _Kind(3, (1, 48)),
     "power-lost": _Kind(4, (0.7, 14)),
-    "water-stopped": _Kind(3, (4, 10), S(["water"]), begins=(5, 9)),
+    "water-stopped": _Kind(3, (5, 10), S(["water"]), begins=(5, 9)),
     "leak": _Kind(3, (20, 60), S(["water"]), size=(0.2, 1)),
     "wash-late": _Kind(3, (4, 4), S(["tank"]), _pickup, (0, 0.1)),
     "wash-missed": _Kind(3, (22, 22), S(["tank"]), _pickup, (0, 0.1)),

@@ -130,7 +130,9 @@ def _label(year: Year, seen: Oracle, fault: Fault) -> Iterator[Label]:
             thirsty = (truth.barn.inside > 0.5) & (hour > 5) & (hour < 21)
             stopped = np.zeros(plan.minutes, bool)
             stopped[fault.span] = True
-            when = first(lasting(stopped & thirsty, 60))
+            # Drinks come by chance: so long that a dozen of them would have come at a quiet time of day.
+            quiet = 12 * 11 / (plan.cows * 90 * 0.46 / DAY_MIN)
+            when = first(lasting(stopped & thirsty, max(60, round(quiet))))
             yield tell(when, 15, frozenset({"water.stop"}), poll=polls["water-meter"])
         case "leak":
             yield tell(_leaks(year, fault), 60, LEAK, poll=polls["water-meter"])
@@ -146,7 +148,7 @@ def _label(year: Year, seen: Oracle, fault: Fault) -> Iterator[Label]:
 
 
 def _moves(year: Year, fault: Fault) -> float | None:
-    """From when on a value stands still that should move: by 20 times its noise on the first day. A heated pipe need not."""
+    """From when on a value stands still that should move, by 20 times its noise on the first day."""
     channel = next(c for i in year.instruments if i.name == fault.target for c in i.channels)
     day = channel.truth[fault.start : fault.start + DAY_MIN]
     return float(fault.start) if np.ptp(day) > 20 * channel.noise else None
@@ -189,10 +191,14 @@ def _wash(year: Year, fault: Fault, label: Label) -> Iterator[Label]:
     day = fault.start // DAY_MIN
     emptied = next((stop for start, stop in life.pickups if start // DAY_MIN == day), None)
     wash = next((w for w in life.washes if emptied is not None and 0 <= w.start - emptied < 720), None)
-    if emptied is None or "volume" not in plan.sensors:
-        yield label  # where nobody can tell that the tank was emptied
+    if emptied is None or ("volume" not in plan.sensors and fault.kind != "wash-cold"):
+        after = next(
+            (w.start for w in life.washes if emptied is not None and w.start > emptied), fault.start + DAY_MIN
+        )
+        until_ms = plan.at(after + 60)  # nobody can tell that the tank was emptied
+        yield Label(fault.kind, "", label.start_ms, until_ms, None, 0, frozenset(), NO_WASH)
         return
-    poll = next(i.every_s / 60 for i in year.instruments if i.name == "dipstick")
+    poll = max(plan.polls_s[s] / 60 for s in ("tank", "volume", "drain") if s in plan.sensors)
 
     def tell(visible: float, lasts: float, expected: set[str], also: frozenset[str]) -> Label:
         return Label(

@@ -73,6 +73,8 @@ MAYBE: Final = {
 }  # fmt: skip
 """What a farm measures, and how many farms do."""
 
+FAST: Final = ("h2s", "mains", "vacuum", "tank", "water", "agitator", "compressor")
+"""What whoever sets up a farm has asked each minute at least."""
 POLLS: Final = (10.0, 30.0, 60.0, 60.0, 120.0, 300.0)
 
 
@@ -81,7 +83,7 @@ def draw_plan(
 ) -> Plan:
     """A farm by chance. `quick`: nothing is asked more often than each minute, as a year has many of them.
 
-    `slow`: only what may kill is asked more often than every two minutes. `full`: it has every sensor.
+    `slow`: everything but `FAST` is asked every two minutes at most. `full`: it has every sensor.
     """
     rng = np.random.default_rng([seed, 1])
     cows = int(
@@ -97,8 +99,8 @@ def draw_plan(
     least = 120 if slow else 60 if quick else 0
     slowest = [p for p in POLLS if p >= least]
     polls = {s: float(rng.choice(slowest)) for s in sorted(sensors)}
-    polls |= {s: min(polls[s], 60.0) for s in ("h2s", "mains", "vacuum", "tank") if s in polls and not slow}
-    polls |= {"h2s": 60.0} if "h2s" in polls else {}
+    # What runs or flows for minutes only is not seen when it is asked rarely; nor is what kills.
+    polls |= {s: min(polls[s], 60.0) for s in FAST if s in polls}
     first = float(rng.uniform(285, 330))
     return Plan(
         seed, kind, days, start_ms, cows,

@@ -79,6 +79,9 @@ def make_tank(plan: Plan, life: Life, weather: Weather, faults: list[Fault], pow
         cleaning[start:stop] = 1.0
     for wash in life.washes:
         cleaning[wash.start : wash.start + wash.hot_min + 22] = 1.0
+    if plan.kind == "robot":  # it lets no milk in until its tank is clean
+        for _, stop in life.pickups:
+            cleaning[stop : next((w.start for w in life.washes if stop <= w.start < stop + 240), stop + 40)] = 1.0
     inflow = _inflow(plan, life, cleaning + (power == 0))
     for_milkings = 2 * plan.pickup_days
     watts = plan.tank_m3 / for_milkings * J_PER_M3_K * 31 / (plan.tank_class_h * 3600)

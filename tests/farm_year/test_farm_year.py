@@ -19,8 +19,7 @@ from tests.farm_year.weather import make_weather
 from tests.farm_year.year import Year, make_year, start_of
 
 T0: Final = start_of(2026)
-OPEN: Final = frozenset({"tank.hold"})
-"""Rules known to be silly yet: the first milk into an empty tank counts as stored milk that is warm."""
+SHORT: Final = 5
 
 
 def run(year: Year) -> Score:
@@ -102,14 +101,22 @@ def test_an_alert_is_what_the_true_values_make_of_it(raised: Outcome, what: str,
 # ------------------------------------------------------------------------------------------------- and the rules
 
 
+def well(result: Score, *, at_least: int, lost: int = 0) -> None:
+    assert not result.silly, "\n".join(map(str, result.silly))
+    assert not result.of("flood", pushed=True), "\n".join(map(str, result.of("flood", pushed=True)))
+    missed = [fault for fault in result.faults if fault[1] in ("late", "missed")]
+    assert len(missed) <= lost, "\n".join(map(str, missed))
+    assert result.found >= at_least
+
+
+def test_some_days_with_faults() -> None:
+    well(run(make_year(SHORT, "tie-stall", 5, start_ms=start_of(2026, 6, 10), slow=True)), at_least=2)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_a_fortnight_with_faults() -> None:
-    year = make_year(1, "tie-stall", 14, start_ms=start_of(2026, 6, 1), slow=True)
-    result = run(year)
-    assert result.to_find >= 8
-    silly = [a for a in result.silly if a.outcome.rule not in OPEN]
-    assert not silly, "\n".join(map(str, silly))
-    found = {label.kind for label, how, _ in result.faults if how == "found"}
-    assert found >= {"bus-down", "gateway-dead", "sensor-silent"} & {f.kind for f in year.faults}
+    well(run(make_year(7, "tie-stall", 18, start_ms=start_of(2026, 1, 10))), at_least=10)
 
 
 @pytest.mark.long

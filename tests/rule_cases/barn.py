@@ -289,7 +289,7 @@ BARN = (
     ),
     Case(
         "water.stop",
-        well={"water_flow": 12 * LITRE_MIN, "$cows": 60, "air.air_temperature": 18.0, "@pasture": "off"},
+        well={"water_flow": 12 * LITRE_MIN, "$cows": 160, "air.air_temperature": 18.0, "@pasture": "off"},
         wrong={"water_flow": 0.0},
         at="60min",
         good={"water_flow": 10 * LITRE_MIN},
@@ -300,7 +300,7 @@ BARN = (
         silent={
             "no cows": {"$cows": 0},
             "cows at pasture": {"@pasture": "on"},
-            "a small herd pauses": {"$cows": 12},
+            "a small herd pauses": {"$cows": 60},
             "pauses of half an hour": {"water_flow": lambda s: 0.0 if s % 2400 < 1800 else 8 * LITRE_MIN},
         },
     ),
