@@ -37,7 +37,7 @@ def name(number: int) -> str:
     return f"farm-{number:02}"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
     if request.param == "sqlite":
         made = open_registry(f"sqlite:{tmp_path / 'registry.db'}", migrate=True)
