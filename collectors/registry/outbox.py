@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from collectors.registry.schema import Alert
 from collectors.registry.schema.notify import Escalation, Outbox, OutboxLog, Quota, VendorEvent
-from collectors.registry.sign_in import counted
 from collectors.registry.viewer import Person, Service, Viewer, require_service, visible_sites
 
 OPEN: Final = ("waiting", "held")
@@ -201,7 +200,8 @@ def heard_before(session: Session, viewer: Service, event: str, now_ms: int) -> 
     session.execute(delete(VendorEvent).where(VendorEvent.at_ms <= now_ms - HEARD_MS))
     insert: Any = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     new = insert(VendorEvent).values(id=event[:64], at_ms=now_ms).on_conflict_do_nothing()
-    return counted(session, new) == 0
+    # Not the count of rows, which PostgreSQL's driver does not tell of an insert.
+    return session.scalar(new.returning(VendorEvent.id)) is None
 
 
 # ------------------------------------------------------------------------------------------- what was held
