@@ -257,6 +257,7 @@ class Worker:
         count = fill(watched.judge, self._store, site, self._now_ms(), watched.note_first)
         if not watched.ready:
             log.info("%s: %d readings from the store, watching", site, count)
+            self._saves.hurry(site)
         self._figures.filled(count, at_start=not watched.ready)
         watched.ready = True
         watched.changed |= count > 0
@@ -297,8 +298,10 @@ class Worker:
         while self._due and self._due[0][0] <= now_ms:
             due_ms, site = heapq.heappop(self._due)
             watched = self._watched.get(site)
-            if watched is not None and watched.ready and watched.planned_ms == due_ms:
-                asked[site] = watched
+            if watched is not None and watched.planned_ms == due_ms:
+                watched.planned_ms = watched.NOT_PLANNED
+                if watched.ready:
+                    asked[site] = watched
         try:
             for site, watched in asked.items():
                 self._alone(site, partial(self._look_at, watched, now_ms))
@@ -306,7 +309,6 @@ class Worker:
             self._write_history(now_ms)
         finally:
             for site, watched in asked.items():
-                watched.planned_ms = watched.NOT_PLANNED
                 self._plan_tick(site, watched)
 
     def _look_at(self, watched: Watched, now_ms: int) -> None:

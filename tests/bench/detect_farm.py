@@ -41,7 +41,6 @@ _EQUIPMENT: tuple[tuple[int, str, str, str, str, Mapping[str, float]], ...] = (
 _PLAIN: Mapping[str, float] = {"air_temperature": 16.0, "relative_humidity": 66.0, "illuminance": 900.0}
 _SWING = frozenset({"air_temperature", "relative_humidity", "illuminance", "wind_speed", "wind_gust"})
 FAULT = ("pit-1", "hydrogen_sulfide", 2e-5)
-NO_FAULT = ("pit-1", "hydrogen_sulfide", 1e-7)
 SETTINGS: Mapping[str, object] = {
     "cows": 80, "dry_cows": 10, "calves": 15, "tank_volume": 6000, "compressor_current": 8, "agitator_current": 1.1,
     "vacuum_setpoint": 42, "vacuum_pump_current": 9, "fan_current": 2.0, "milking_times": "05:00-07:30 16:30-19:00",
