@@ -57,7 +57,7 @@ def _ahead(values: Array, minutes: int) -> Array:
 
 def _hazards(year: Year) -> Iterator[tuple[str, Mask, Severity, int]]:
     w, t, b, plan = year.truth.weather, year.truth.tank, year.truth.barn, year.plan
-    seen = oracle(year)
+    seen = oracle(year, margin_c=0.4)
     index = thi(b.air_c, b.rh)
     month = np.repeat([local_day(plan, d).month for d in range(plan.days)], DAY_MIN)
     yield "heat.*", index > 67.0, "advisory", 90
@@ -65,7 +65,7 @@ def _hazards(year: Year) -> Iterator[tuple[str, Mask, Severity, int]]:
     yield "heat.*", index > 78.0, "critical", 180
     yield "heat.vent", (b.air_c - w.air_c > 2.5) & (w.air_c > 19), "warning", 60
     limit = 1500e-6 if plan.kind == "tie-stall" else 1000e-6
-    yield "air.co2", b.co2 > 0.94 * limit, "advisory", 120
+    yield "air.co2*", b.co2 > 0.94 * limit, "advisory", 120
     yield "air.co2*", b.co2 > 2800e-6, "warning", 120
     yield "air.nh3", b.nh3 > 18e-6, "advisory", 120
     yield "air.nh3*", b.nh3 > 32e-6, "warning", 120
@@ -85,7 +85,7 @@ def _hazards(year: Year) -> Iterator[tuple[str, Mask, Severity, int]]:
     yield "soil.frozen", w.soil_c < 0.6, "info", 300
     yield "soil.dry", b.soil_moisture < 0.32, "advisory", 1440
     yield "soil.wet", b.soil_moisture > 0.38, "info", 1440
-    yield "soil.temp", w.soil_c > 6.5, "info", 1440
+    yield "soil.sow", w.soil_c > 6.5, "info", 1440
     wet_hours = np.convolve((w.rh > 86) & (w.air_c > 9), np.ones(DAY_MIN), "full")[: plan.minutes] > 240
     yield "blight*", wet_hours, "advisory", 2 * DAY_MIN
     yield "weather.*", w.wind > 11, "warning", 90

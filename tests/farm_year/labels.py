@@ -76,7 +76,7 @@ def _label(year: Year, seen: Oracle, fault: Fault) -> Iterator[Label]:
         case "compressor-off" | "compressor-weak":
             # What was warmed in its time takes a while to be cold again.
             when = first(seen.late | seen.warm | lasting(seen.blend, 10), fault.end)
-            yield tell(when, 45 if plan.kind == "robot" else 15, WARM, WARM_TOO, tail=300)
+            yield tell(when, 45 if plan.kind == "robot" else 30, WARM, WARM_TOO, tail=300)
         case "agitator-off":
             off = truth.tank.stirring == 0
             there = truth.tank.volume_m3 > 0.08 * plan.tank_m3
@@ -95,7 +95,8 @@ def _label(year: Year, seen: Oracle, fault: Fault) -> Iterator[Label]:
             volts = truth.barn.fence_v
             rules = {"fence.off", "fence.low"} if volts[fault.span].mean() < 1800 else {"fence.low"}
             when = first(volts < (1800 if "fence.off" in rules else 2800))
-            yield tell(when, 10, frozenset(rules), frozenset({"fence.*"}), poll=polls["fence-end"])
+            lasts = 10 if "fence.off" in rules else 30  # wet grass takes as much for a while
+            yield tell(when, lasts, frozenset(rules), frozenset({"fence.*"}), poll=polls["fence-end"])
         case "vacuum-low":
             when = first(truth.tank.milking > 0)
             yield tell(when, 1, frozenset({"vac.low"}), frozenset({"vac.*"}), poll=polls["vacuum-gauge"])
@@ -200,9 +201,11 @@ def _wash(year: Year, fault: Fault, label: Label) -> Iterator[Label]:
         return
     poll = max(plan.polls_s[s] / 60 for s in ("tank", "volume", "drain") if s in plan.sensors)
 
+    after = next((w.start for w in life.washes if w.start > emptied), fault.start + DAY_MIN)
+
     def tell(visible: float, lasts: float, expected: set[str], also: frozenset[str]) -> Label:
         return Label(
-            fault.kind, "/".join(sorted(expected)), plan.at(fault.start), plan.at(fault.start + DAY_MIN),
+            fault.kind, "/".join(sorted(expected)), plan.at(fault.start), plan.at(max(fault.start + DAY_MIN, after + 60)),
             plan.at(visible), plan.at(visible + lasts + 3 * poll + SLACK_MIN), frozenset(expected), also,
         )  # fmt: skip
 

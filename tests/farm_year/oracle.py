@@ -53,9 +53,10 @@ class Oracle:
     load: Array  # degree-minutes above 4 °C since the last pick-up
 
 
-def oracle(year: Year) -> Oracle:
+def oracle(year: Year, margin_c: float = 0.0) -> Oracle:
+    """`margin_c`: how much earlier, as a sensor may read so much more than there is."""
     tank, plan = year.truth.tank, year.plan
-    milk, volume = tank.milk_c, tank.volume_m3
+    milk, volume = tank.milk_c + margin_c, tank.volume_m3
     there = volume > 0.06 * plan.tank_m3
     filled = np.minimum(_since(~there), 10_000)
     if plan.kind == "robot":
