@@ -111,6 +111,8 @@ def join(
         row.kind = kind
     row.ended_ms = None
     for hit in hits:
+        if session.get(IncidentAlert, hit.alert_id) is not None:
+            continue
         session.add(IncidentAlert(alert_id=hit.alert_id, incident_id=incident, site_id=hit.site))
         farm = session.get(IncidentFarm, (incident, hit.site))
         if farm is None:
