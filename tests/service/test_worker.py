@@ -44,7 +44,7 @@ SITE = "farm"
 POLL_S = 0.2
 PERSISTENCE_S = 1.0
 RULES = {
-    "tank.hold": {"for": "1s", "clear_for": "1s"},
+    "tank.hold": {"for": "1s", "clear_for": "1s", "filled": 0, "settled": 0, "rinsed": 0},
     "device.silent": {"for": "2s"},
     "gateway.silent": {"for": "2s"},
 }
@@ -254,7 +254,7 @@ def test_a_silent_device_and_then_its_gateway_are_alerts_that_know_each_other(fa
 def test_a_farm_s_number_counts_while_it_runs_and_a_wrong_one_is_told(farm: Farm) -> None:
     with watching(farm) as worker:
         with farm.registry.write() as session:
-            rules = {"tank.hold": {"for": "1s", "limit": 3.5, "clear": 3.0}, "air.nh3": {"limt": 3}}
+            rules = {"tank.hold": {**RULES["tank.hold"], "limit": 3.5, "clear": 3.0}, "air.nh3": {"limt": 3}}
             place = PlaceSpec("tank-room", "tank-room", "処理室", "Tank room")
             spec = SiteSpec(SITE, "牧場", "Farm", gateways=("gw-1",), places=(place,), rules=rules)
             apply_site(session, Service("console"), spec, now_ms())
