@@ -105,7 +105,10 @@ def _label(year: Year, seen: Oracle, fault: Fault) -> Iterator[Label]:
             yield tell(when, 0, frozenset({"gas.h2s2"}), frozenset({"gas.*"}), poll=polls["pit-gas"])
         case "sensor-stuck":
             stuck = frozenset({"sensor.stuck", "sensor.fault"})
-            yield tell(_moves(year, fault), 36 * 60, stuck, subjects=_of(year, fault.target))
+            # A wash that the probe did not feel is missed until the next one.
+            after = next((w.start + 60 for w in year.life.washes if w.start > fault.end), fault.end)
+            tail = after - fault.end if fault.target == "cooler-probe" else 60
+            yield tell(_moves(year, fault), 36 * 60, stuck, subjects=_of(year, fault.target), tail=tail)
         case "sensor-drift":
             drift = 4.0 * fault.size * (np.arange(plan.minutes) - fault.start) / (fault.end - fault.start)
             calm = (
@@ -205,7 +208,8 @@ def _wash(year: Year, fault: Fault, label: Label) -> Iterator[Label]:
 
     def tell(visible: float, lasts: float, expected: set[str], also: frozenset[str]) -> Label:
         return Label(
-            fault.kind, "/".join(sorted(expected)), plan.at(fault.start), plan.at(max(fault.start + DAY_MIN, after + 60)),
+            fault.kind, "/".join(sorted(expected)),
+            plan.at(fault.start), plan.at(max(fault.start + DAY_MIN, after + 60)),
             plan.at(visible), plan.at(visible + lasts + 3 * poll + SLACK_MIN), frozenset(expected), also,
         )  # fmt: skip
 
