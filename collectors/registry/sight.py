@@ -97,18 +97,21 @@ def _timeline(stood: Iterable[Stood]) -> Iterable[tuple[int, int, str | None]]:
 
 WHOLE: Final = FarmSight(EVERYTHING, True)
 NOTHING: Final = FarmSight(frozenset(), False)
+TECHNICAL: Final = FarmSight(frozenset({"technical"}), False)
+"""What an administrator sees of a farm that shows them nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What somebody may see of every farm: all of `homes`, of some others a part, of the rest nothing."""
+    """What somebody may see of every farm: all of `homes`, of some others a part, of the rest what is in `rest`."""
 
     homes: frozenset[str]
     parts: Mapping[str, FarmSight] = field(default_factory=dict, hash=False)
+    rest: FarmSight = NOTHING
 
     def of(self, site: str) -> FarmSight:
         """What they may see of `site`."""
-        return WHOLE if site in self.homes else self.parts.get(site, NOTHING)
+        return WHOLE if site in self.homes else self.parts.get(site, self.rest)
 
     def may_read(self, series: Series, time_ms: int) -> bool:
         return series.site in self.homes or self.of(series.site).may_read(series.subject, series.quantity, time_ms)
@@ -134,6 +137,7 @@ def sights_of(session: Session, viewer: Service, people: Iterable[Person], site:
         Sight(
             home_sites(person) or frozenset(),
             {s: FarmSight(classes_on(person, s), False, stood.get(s, {})) for s in theirs},
+            TECHNICAL if person.is_admin else NOTHING,
         )
         for person, theirs in zip(persons, parts, strict=True)
     ]
