@@ -244,10 +244,6 @@ class Judge:
         """The time of the newest reading of `series` that was fed; 0 for none."""
         return self._known.newest_ms(series)
 
-    def stream_ms(self) -> dict[str, int]:
-        """Of each gateway the time of the newest reading that it sent."""
-        return {gateway: self._known.stream_ms(gateway) for gateway in self._farm.gateways}
-
     def stream_of(self, series: Series) -> str | None:
         """The gateway that sends `series`, as far as a reading of it shows that the gateway is there."""
         return self._known.stream_of(series)

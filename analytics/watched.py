@@ -45,7 +45,6 @@ class Watched:
     backlogs: Backlogs = field(default_factory=Backlogs)
     asked: Outage | None = None  # of which the history is being read
     planned_ms: int = NEVER + 1
-    first_ms: dict[str, int] = field(default_factory=dict)
 
     @property
     def site(self) -> str:
@@ -67,29 +66,21 @@ class Watched:
 
     def feed(self, readings: list[Reading], now_ms: int) -> None:
         """Gives the judge `readings`, and takes note of what came late."""
-        if not self.backlogs.catching_up and min(r.time_ms for r in readings) > now_ms - AWAY_MS:
-            self.judge.feed(readings)
-            return
-        before = self.judge.stream_ms()
-        self.note_first(readings)
+        gateway = self.judge.stream_of(readings[0].series)
+        if gateway is not None:
+            self.backlogs.hear(gateway, now_ms)
+        if self.backlogs.catching_up or min(r.time_ms for r in readings) <= now_ms - AWAY_MS:
+            self.note(readings, now_ms)
         self.judge.feed(readings)
-        self.note_streams(before, now_ms)
 
-    def note_first(self, readings: Sequence[Reading]) -> None:
-        """Takes note of the first reading of each stream that is newer than what was known of its series."""
+    def note(self, readings: Sequence[Reading], now_ms: int) -> None:
+        """Takes note of what came late; before the judge has it."""
         for reading in readings:
-            gateway = self.judge.stream_of(reading.series)
-            if gateway is not None and reading.time_ms > self.judge.newest_ms(reading.series):
-                known = self.first_ms.get(gateway, reading.time_ms)
-                self.first_ms[gateway] = min(known, reading.time_ms)
-
-    def note_streams(self, before: Mapping[str, int], now_ms: int) -> None:
-        """The streams had come to `before`, and have gone on since."""
-        for gateway, newest_ms in self.judge.stream_ms().items():
-            had_ms = before.get(gateway, 0)
-            if newest_ms > had_ms and (first_ms := self.first_ms.get(gateway)) is not None:
-                self.backlogs.note(gateway, had_ms, max(first_ms, had_ms + 1), newest_ms, now_ms)
-        self.first_ms.clear()
+            series, gateway = reading.series, self.judge.stream_of(reading.series)
+            before_ms = self.judge.newest_ms(series)
+            if gateway is not None and reading.time_ms > before_ms:
+                self.backlogs.hear(gateway, now_ms)
+                self.backlogs.note(gateway, series, before_ms, reading.time_ms, now_ms)
         self.judge.catch_up(self.backlogs.look(now_ms))
 
     def look_at_backlog(self, now_ms: int) -> Outage | None:

@@ -253,15 +253,14 @@ class Worker:
             self._holding.alive()
 
     def _fill_one(self, site: str, watched: Watched) -> None:
-        before = watched.judge.stream_ms()
-        count = fill(watched.judge, self._store, site, self._now_ms(), watched.note_first)
+        now_ms = self._now_ms()
+        count = fill(watched.judge, self._store, site, now_ms, lambda readings: watched.note(readings, now_ms))
         if not watched.ready:
             log.info("%s: %d readings from the store, watching", site, count)
             self._saves.hurry(site)
         self._figures.filled(count, at_start=not watched.ready)
         watched.ready = True
         watched.changed |= count > 0
-        watched.note_streams(before, self._now_ms())
         self._plan_tick(site, watched)
 
     def _take(self, packs: list[list[Reading]]) -> None:
