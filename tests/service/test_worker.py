@@ -43,7 +43,7 @@ from tests.parts import Broker, Process, makiba, wait_until
 SITE = "farm"
 POLL_S = 0.2
 PERSISTENCE_S = 1.0
-RULES = {
+RULES: dict[str, dict[str, Any]] = {
     "tank.hold": {"for": "1s", "clear_for": "1s", "filled": 0, "settled": 0, "rinsed": 0},
     "device.silent": {"for": "2s"},
     "gateway.silent": {"for": "2s"},
