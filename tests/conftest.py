@@ -12,7 +12,11 @@ from hypothesis import HealthCheck, settings
 from tests.often import often
 
 settings.register_profile(
-    "makiba", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=often(100)
+    "makiba",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=often(100),
+    derandomize=not os.environ.get("TEST_LONG"),
 )
 settings.load_profile("makiba")
 
