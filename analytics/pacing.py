@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-BURST_S: Final = 0.05
+BURST_S: Final = 0.02
 """So much is done at a stretch at most."""
-HURRY_S: Final = 0.5
+HURRY_S: Final = 0.1
 """The same of what is new or in a hurry, which has no share to keep."""
 _NOW: Final = -1.0
 

@@ -257,7 +257,7 @@ def main() -> int:
           f"from commit to the book: p50 {1000 * p50:.0f} ms of {len(waited)}\n")  # fmt: skip
     figures = [
         Figure("of a core: 5,000 farms, 200 points a minute", 100 * share, "%", 30, False, "CPU"),
-        Figure("memory of a farm", quick["bytes_per_farm"] / 1e6, "MB", 2, False, "RSS"),
+        Figure("memory of a farm", quick["bytes_per_farm"] / 1e6, "MB", None, False, "RSS"),
         Figure("committed -> in the book, p99", 1000 * p99, "ms", 200, False, "wall"),
     ]
     for figure in figures:
