@@ -7,8 +7,6 @@ stopped by a signal.
 from __future__ import annotations
 
 import logging
-import signal
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,6 +15,7 @@ from typing import TypeVar
 import typer
 
 from makiba.located_yaml import ConfigErrors
+from makiba.service import asked_to_stop, log_to_stderr
 from makiba.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -37,13 +36,8 @@ def run_watch() -> None:
     from collectors.store.assigned import open_assigned_store
     from makiba.figures import PortTaken, served
 
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    log_to_stderr()
+    stop = asked_to_stop()
 
     page = ExitStack()
     try:

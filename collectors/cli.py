@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +35,7 @@ from collectors.store.servers import assign, servers
 from makiba.located_yaml import ConfigErrors, Problem
 from makiba.quantities import catalogue
 from makiba.reading import Series
+from makiba.service import asked_to_stop, log_to_stderr
 from makiba.settings import Settings, load_settings
 
 log = logging.getLogger("makiba.collect")
@@ -67,16 +66,11 @@ def run_collect() -> None:
     from collectors.ways.running import ways_in
     from makiba.figures import PortTaken, served
 
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    log_to_stderr()
     settings = load_settings()
     _require_keys(settings)
     policy = policy_of(settings)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = asked_to_stop()
     with explained():
         registry = wait_for("registry", stop, lambda: open_own_registry(settings, migrate=True))
         readings = wait_for("store", stop, lambda: open_own_store(settings, registry))

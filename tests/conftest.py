@@ -4,6 +4,7 @@ A test that is marked `long` has a shorter one beside it that holds the same; `T
 """
 
 import os
+import signal
 from typing import Final
 
 import pytest
@@ -19,6 +20,10 @@ settings.register_profile(
     derandomize=not os.environ.get("TEST_LONG"),
 )
 settings.load_profile("makiba")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in its background so, and every child would be deaf to it too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 LONGEST: Final = (

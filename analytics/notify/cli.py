@@ -7,15 +7,13 @@ stopped by a signal.
 from __future__ import annotations
 
 import logging
-import signal
-import sys
-import threading
 from contextlib import ExitStack
 
 import typer
 
 from makiba.keys import KeyUnusable
 from makiba.located_yaml import ConfigErrors
+from makiba.service import asked_to_stop, log_to_stderr
 from makiba.settings import load_settings
 
 log = logging.getLogger("makiba.notify")
@@ -35,13 +33,8 @@ def run_notify() -> None:
     from collectors.store import StoreMisconfigured
     from collectors.store.assigned import open_assigned_store
 
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    log_to_stderr()
+    stop = asked_to_stop()
     try:
         with ExitStack() as held:
             settings = load_settings()

@@ -139,6 +139,7 @@ def _of_series(
     if poor:
         slow = min((p.every_s for p in paces if p.every_s > 0), default=0.0) >= SLOW_S
         gap = _longest(store, series, poor, slow=slow, wide=not paces)
+        gap = gap and _up_to_readings(store, series, gap, spans)
     explained = states.lasted(series.subject, device, poor) if poor and should.count is not None else {}
     worked = cut(standing.worked_on(series.subject), spans[0][0], spans[-1][1])
     return SeriesReport(
@@ -213,6 +214,18 @@ def _closer(store: Store, series: Series, span: Span, width: int) -> Span:
     left = store.range(series, *before) if before[0] < before[1] else []
     right = store.range(series, *after, limit=1) if after[0] < after[1] else []
     return (left[-1].time_ms if left else run[0], right[0].time_ms if right else run[1])
+
+
+def _up_to_readings(store: Store, series: Series, gap: Span, spans: Sequence[Span]) -> Span:
+    """`gap` up to the readings around it, where it ends with a poor day and not with `spans`."""
+    first, last = gap
+    for start, end in spans:
+        if start <= first and last <= end:
+            before = store.range(series, max(start, first - HOUR_MS), first + 1)
+            after = store.range(series, last, end, limit=1)
+            first = before[-1].time_ms if before else first
+            last = after[0].time_ms if after else last
+    return first, last
 
 
 class _States:

@@ -7,8 +7,6 @@ go on, and who does not use it runs nothing. Exit codes: 2 where a person has to
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
 
 from collectors.console import explained, fail, new_app, open_own_registry
@@ -20,6 +18,7 @@ from collectors.store.assigned import open_assigned_store
 from collectors.ways.lorawan import BadAddress, BrokerOptions, broker_options
 from makiba import topics
 from makiba.link import Link
+from makiba.service import asked_to_stop
 from makiba.settings import Settings, load_settings
 
 outlet = new_app("Ways out that stay open: a farm's readings to another system.")
@@ -43,9 +42,7 @@ def home_assistant() -> None:
         settings.home_assistant_site, settings.home_assistant_person, settings.home_assistant_prefix,
         settings.home_assistant_language,
     )  # fmt: skip
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = asked_to_stop()
     with explained():
         registry = open_own_registry(settings)
         store = open_assigned_store(settings, registry)

@@ -11,9 +11,7 @@ from __future__ import annotations
 import os
 import queue
 import re
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -35,6 +33,7 @@ from makiba.mqtt import MqttOptions
 from makiba.reading import Reading
 from makiba.rule import load_rules
 from makiba.senml import SenmlError
+from makiba.service import asked_to_stop
 from makiba.settings import Settings, load_settings
 from makiba.wire import WireError
 
@@ -68,9 +67,7 @@ def run(
         fail(f"--raw-gateway {raw_gateway}: expected a gateway's id, such as gw-7f3a")
     language = lang or ("ja" if _terminal_is_japanese() else "en")
     spelled: ForPeople | ForPrograms = ForPrograms() if json else ForPeople(known.zone, language)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = asked_to_stop()
     with ExitStack() as parts:
         news = _news(settings, parts, site, language) if alerts or refused else None
         events: queue.Queue[Event] = queue.Queue(WAITING)

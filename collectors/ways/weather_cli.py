@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -32,6 +28,7 @@ from collectors.ways.port import IngestDoor, now_ms
 from collectors.ways.weather import Addresses, WeatherWay
 from makiba.quantities import catalogue
 from makiba.reading import Series
+from makiba.service import asked_to_stop, log_to_stderr
 from makiba.settings import Settings, load_settings
 
 weather = new_app("The weather service's forecasts, warnings and observations.")
@@ -58,12 +55,8 @@ def weather_fetch(site: Site = None) -> None:
 @weather.command("run")
 def weather_run() -> None:
     """Ask again and again, rarely, until stopped. One of these is enough."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    log_to_stderr()
+    stop = asked_to_stop()
     with explained(), _opened() as (_, _, _, way):
         way.run(stop)
 
