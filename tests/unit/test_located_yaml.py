@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from makiba.located_yaml import ConfigErrors, Duration, load_located, parse_duration, parse_located, spell_duration
+from makiba.settings import configs_dir
 
 
 class Section(BaseModel):
@@ -137,3 +138,21 @@ def test_durations_come_back_the_same(text: str) -> None:
 
 def test_a_duration_is_spelled_in_its_largest_whole_unit() -> None:
     assert [spell_duration(parse_duration(t)) for t in ("3600s", "90s", "1.5h", "0s")] == ["1h", "90s", "90min", "0s"]
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 50_000 + "]" * 50_000, "- " * 50_000 + "a", "{a: " * 40_000 + "1" + "}" * 40_000]
+)
+def test_a_file_that_nests_without_end_ends_no_process(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "deep.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigErrors, match="too deep"):
+        load_located(file)
+
+
+def test_both_loaders_say_the_same_of_every_file_that_comes_along() -> None:
+    files = sorted(configs_dir().rglob("*.yaml"))
+    assert len(files) > 100
+    for file in files:
+        quick, plain = load_located(file), parse_located(file.read_text(encoding="utf-8"), str(file))
+        assert quick == plain, file
