@@ -31,7 +31,7 @@ def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
         yield server
 
 
-@pytest.fixture(params=["1", "2"])
+@pytest.fixture(params=["1", pytest.param("2", marks=pytest.mark.long)])
 def store(request: pytest.FixtureRequest, influxd: Influxd) -> Iterator[InfluxStore]:
     """An empty database of its own, over both ways to write."""
     name = f"db{next(_numbers)}"

@@ -90,7 +90,7 @@ def watching_beside(farm: Farm, name: str) -> Process:
     return process
 
 
-@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("dies", [pytest.param(False, marks=pytest.mark.long), True])
 def test_two_days_of_backlog_push_nothing_and_are_told_of_once(farm: Farm, dies: bool) -> None:
     """Two problems that are over become history; the worker may die in between. What still is true is an alert."""
     with farm.registry.write() as session:
