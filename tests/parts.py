@@ -5,7 +5,9 @@ Nothing here sleeps for a fixed time, and everything that is started is ended by
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -28,11 +30,22 @@ PATIENCE: Final = 5.0
 """Deadlines are stated for a quiet machine and multiplied by this: how fast a thing is, benchmarks say."""
 
 
+_WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 5
+_PORTS: Final = itertools.cycle(random.sample(range(10_000 + 4_500 * _WORKER, 14_500 + 4_500 * _WORKER), 4_500))
+"""Of this process alone, and below those that the system gives to whoever connects: nobody takes one in between."""
+
+
 def free_port() -> int:
     """A TCP port of the loopback that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    for port in _PORTS:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 def wait_until(
