@@ -12,12 +12,13 @@ import importlib
 import importlib.util
 import logging
 import os
-import socket
 import threading
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+
+from tests.parts import free_port
 
 POINTS = 10
 
@@ -217,8 +218,4 @@ def stacks() -> dict[str, Stack | None]:
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on, all different."""
-    with ExitStack() as stack:
-        socks = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in socks:
-            sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in socks]
+    return [free_port() for _ in range(count)]
